@@ -1,0 +1,48 @@
+//! The tasks of the project, behind `cargo xtask`.
+//!
+//! Each task has a file of its own; this one is the command line.
+
+pub mod features;
+pub mod licences;
+pub mod report;
+pub mod testing;
+pub mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The command line of `cargo xtask`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the project")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every test of the workspace, doc tests included, and end with one line of totals.
+    Test(testing::Options),
+    /// Check each feature of each library alone, and none at all.
+    Features,
+    /// Check the licence of every dependency, list duplicates, prove that defaults stay light.
+    Licences,
+}
+
+/// Runs the task named on the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Test(options) => testing::run(&options),
+        Task::Features => features::run(),
+        Task::Licences => licences::run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

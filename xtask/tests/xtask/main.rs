@@ -1,0 +1,4 @@
+//! Every test of xtask, in one binary.
+
+mod licences;
+mod totals;
