@@ -1,0 +1,1 @@
+//! Adapter (in the making).
