@@ -29,11 +29,7 @@ pub fn run() -> Outcome<ExitCode> {
             if !feature.is_empty() {
                 command.args(["--features", feature]);
             }
-            let shown = if feature.is_empty() {
-                "no feature"
-            } else {
-                feature
-            };
+            let shown = if feature.is_empty() { "no feature" } else { feature };
             let name = format!("{} with {shown} alone", package.name);
             let status = command.status().doing(|| format!("checking {name}"))?;
             count += 1;
@@ -47,9 +43,5 @@ pub fn run() -> Outcome<ExitCode> {
     for name in &failed {
         eprintln!("failed: {name}");
     }
-    Ok(if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

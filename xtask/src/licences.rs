@@ -40,10 +40,7 @@ pub fn run() -> Outcome<ExitCode> {
     let mut outside = 0_usize;
     for package in metadata.packages.iter().filter(|p| p.source.is_some()) {
         outside += 1;
-        versions
-            .entry(&package.name)
-            .or_default()
-            .push(&package.version);
+        versions.entry(&package.name).or_default().push(&package.version);
         match &package.license {
             Some(expression) if suits(expression) => {}
             other => complaints.push(format!(
@@ -58,11 +55,8 @@ pub fn run() -> Outcome<ExitCode> {
     for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
         println!("duplicate: {name} {}", versions.join(", "));
     }
-    complaints.extend(
-        broker_clients()?
-            .iter()
-            .map(|client| format!("the default features of pontoon pull in {client}")),
-    );
+    complaints
+        .extend(broker_clients()?.iter().map(|client| format!("the default features of pontoon pull in {client}")));
     for complaint in &complaints {
         eprintln!("error: {complaint}");
     }
@@ -78,10 +72,7 @@ pub fn run() -> Outcome<ExitCode> {
 /// Handles what crates write: `A OR B`, `A AND B`, parentheses and the old slash for `OR`.
 #[must_use]
 pub fn suits(expression: &str) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     any(&mut rest) && rest.is_empty()
@@ -120,9 +111,7 @@ fn one(words: &mut &[&str]) -> bool {
         }
         return false;
     }
-    if let Some(("WITH", [exception, rest @ ..])) =
-        words.split_first().map(|(word, rest)| (*word, rest))
-    {
+    if let Some(("WITH", [exception, rest @ ..])) = words.split_first().map(|(word, rest)| (*word, rest)) {
         *words = rest;
         // A licence with an exception grants more than the licence alone.
         return ALLOWED.contains(first) || ALLOWED.contains(&&*format!("{first} WITH {exception}"));
@@ -137,10 +126,7 @@ fn broker_clients() -> Outcome<Vec<String>> {
         .output()
         .doing(|| "running cargo tree".to_owned())?;
     if !output.status.success() {
-        return Err(Problem::new(format!(
-            "cargo tree failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )));
+        return Err(Problem::new(format!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim())));
     }
     Ok(clients_in(&String::from_utf8_lossy(&output.stdout)))
 }
@@ -150,10 +136,7 @@ fn broker_clients() -> Outcome<Vec<String>> {
 pub fn clients_in(tree: &str) -> Vec<String> {
     CLIENTS
         .iter()
-        .filter(|client| {
-            tree.lines()
-                .any(|line| line.split(' ').next() == Some(**client))
-        })
+        .filter(|client| tree.lines().any(|line| line.split(' ').next() == Some(**client)))
         .map(|client| (*client).to_owned())
         .collect()
 }

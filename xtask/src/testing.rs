@@ -64,11 +64,7 @@ impl Totals {
     /// The line that ends `cargo xtask test`.
     #[must_use]
     pub fn line(&self) -> String {
-        let Self {
-            passed,
-            failed,
-            ignored,
-        } = self;
+        let Self { passed, failed, ignored } = self;
         if *ignored == 0 {
             format!("{passed} passed, {failed} failed")
         } else {
@@ -95,10 +91,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         }
     }
     command.args(&options.rest);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .doing(|| "running cargo test".to_owned())?;
+    let mut child = command.stdout(Stdio::piped()).spawn().doing(|| "running cargo test".to_owned())?;
     let Some(stdout) = child.stdout.take() else {
         return Err(Problem::new("cargo test has no output"));
     };
@@ -116,11 +109,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         eprintln!("cargo test failed ({status}) beside the tests counted: see above");
     }
     println!("{}", totals.line());
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `package/broker-tests` of every member that has the feature.

@@ -51,9 +51,7 @@ pub fn metadata(dependencies: bool) -> Outcome<Metadata> {
     if !dependencies {
         command.arg("--no-deps");
     }
-    let output = command
-        .output()
-        .doing(|| "running cargo metadata".to_owned())?;
+    let output = command.output().doing(|| "running cargo metadata".to_owned())?;
     if !output.status.success() {
         return Err(Problem::new(format!(
             "cargo metadata refused the workspace: {}",
@@ -72,8 +70,6 @@ pub fn cargo() -> Command {
 impl Metadata {
     /// The packages of the workspace itself.
     pub fn members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
 }

@@ -14,23 +14,12 @@ fn result_lines_add_up() {
     ] {
         totals.add(line);
     }
-    assert_eq!(
-        totals,
-        Totals {
-            passed: 14,
-            failed: 3,
-            ignored: 1
-        }
-    );
+    assert_eq!(totals, Totals { passed: 14, failed: 3, ignored: 1 });
     assert_eq!(totals.line(), "14 passed, 3 failed, 1 ignored");
 }
 
 #[test]
 fn without_ignored_tests_the_line_has_two_numbers() {
-    let totals = Totals {
-        passed: 7,
-        failed: 0,
-        ignored: 0,
-    };
+    let totals = Totals { passed: 7, failed: 0, ignored: 0 };
     assert_eq!(totals.line(), "7 passed, 0 failed");
 }

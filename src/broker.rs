@@ -1,0 +1,5 @@
+//! Broker.
+
+/// A connection to a broker.
+#[derive(Clone, Debug)]
+pub struct Broker(());

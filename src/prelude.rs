@@ -1,0 +1,3 @@
+//! What most programs use: `use pontoon::prelude::*;`.
+
+pub use crate::{Attempt, Broker, Outcome, Queue, Raw, Retry, State, Topic, Worker, done, permanent, reject};

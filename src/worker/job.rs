@@ -1,0 +1,17 @@
+//! [`Job`]: one delivery as extractors and middleware see it.
+
+use std::sync::Arc;
+
+use pontoon_core::{Attempt, Message, Source};
+
+/// One delivery on its way to a handler: what extractors read and tower middleware is passed. Cloning is cheap.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Job {
+    /// The message.
+    pub message: Message,
+    /// Which attempt this is.
+    pub attempt: Attempt,
+    /// Where it was read from.
+    pub source: Arc<Source>,
+}

@@ -1,0 +1,22 @@
+use pontoon::prelude::*;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Flight {
+    origin: String,
+}
+
+const FLIGHTS: Queue<Flight> = Queue::new("flights");
+
+#[derive(Clone)]
+struct Board;
+
+async fn on_flight(flight: Flight, _board: Board) -> Outcome {
+    println!("{}", flight.origin);
+    done()
+}
+
+fn run(broker: Broker) {
+    let _ = Worker::new(broker).state(Board).handle(FLIGHTS, on_flight, Retry::never());
+}
+
+fn main() {}
