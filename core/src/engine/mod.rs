@@ -6,7 +6,12 @@
 mod backoff;
 mod clock;
 mod environment;
+mod publish;
 
 pub use backoff::{Backoff, Reconnect};
 pub use clock::Clock;
 pub use environment::Environment;
+pub use publish::{
+    Pending, Publish, PublishAllError, PublishError, PublishResult, Published, Publisher, PublisherOptions,
+    PublisherReport, PublisherStats,
+};

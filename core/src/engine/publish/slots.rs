@@ -1,0 +1,212 @@
+//! Where accepted messages live: a slab, threaded by the list of the unresolved in issue order.
+
+use super::outcome::Outcome;
+use crate::driver::Ticket;
+use crate::{Error, Message, Moment};
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nowhere: resolved, or the slot is free.
+    Idle,
+    /// Issued, and waiting for room: not accepted yet.
+    Queued,
+    /// In the outbox: may be sent.
+    Ready,
+    /// Waiting behind earlier messages of its key.
+    Held,
+    /// Waiting out its backoff before it is sent again.
+    Resting,
+    /// With the producer, which owes an outcome.
+    Sent,
+    /// An attempt just failed; what follows is being decided.
+    Failed,
+    /// Resolved for its owner at the deadline; the producer still owes an outcome, so its room stays taken.
+    Owed,
+}
+
+/// Who is told the outcome.
+#[derive(Debug)]
+pub(super) enum Owner<W> {
+    /// Nobody.
+    Nobody,
+    /// One future, which takes it from the slot.
+    One(Option<W>),
+    /// One future that waits only for room; then it becomes `One`.
+    Entering(Option<W>),
+    /// A group, at this place.
+    Group { group: u32, index: u32 },
+}
+
+#[derive(Debug)]
+pub(super) struct Slot<W> {
+    pub message: Option<Message>,
+    pub outcome: Option<Outcome>,
+    pub owner: Owner<W>,
+    /// The issue number: unique for ever, so that it names this use of the slot.
+    pub seq: u64,
+    pub deadline: Moment,
+    pub submitted: Moment,
+    pub not_before: Moment,
+    pub weight: usize,
+    /// Of the ticket: moves on when an attempt ends.
+    pub generation: u32,
+    pub tries: u32,
+    pub state: State,
+    /// An attempt ended unknown: it can no longer be Rejected.
+    pub unsure: bool,
+    pub last_error: Option<Error>,
+    previous: u32,
+    next: u32,
+}
+
+/// The slab.
+#[derive(Debug)]
+pub(super) struct Slots<W> {
+    all: Vec<Slot<W>>,
+    /// Free slots, linked by `next`: last freed, first used, while it is still in the cache.
+    free: u32,
+    first: u32,
+    last: u32,
+    unresolved: usize,
+}
+
+/// What a message brings into its slot.
+pub(super) struct Issued<W> {
+    pub message: Message,
+    pub owner: Owner<W>,
+    pub seq: u64,
+    pub deadline: Moment,
+    pub weight: usize,
+}
+
+impl<W> Slots<W> {
+    pub(super) fn new() -> Self {
+        Slots { all: Vec::new(), free: NONE, first: NONE, last: NONE, unresolved: 0 }
+    }
+
+    /// Puts a message in.
+    pub(super) fn insert(&mut self, new: Issued<W>) -> u32 {
+        let index = if self.free == NONE {
+            self.all.push(Slot {
+                message: None,
+                outcome: None,
+                owner: Owner::Nobody,
+                seq: 0,
+                deadline: Moment::ZERO,
+                submitted: Moment::ZERO,
+                not_before: Moment::ZERO,
+                weight: 0,
+                generation: 0,
+                tries: 0,
+                state: State::Idle,
+                unsure: false,
+                last_error: None,
+                previous: NONE,
+                next: NONE,
+            });
+            (self.all.len() - 1) as u32
+        } else {
+            let index = self.free;
+            self.free = self.all[index as usize].next;
+            index
+        };
+        let slot = &mut self.all[index as usize];
+        slot.state = State::Queued;
+        slot.message = Some(new.message);
+        slot.owner = new.owner;
+        slot.seq = new.seq;
+        slot.deadline = new.deadline;
+        slot.weight = new.weight;
+        slot.tries = 0;
+        slot.unsure = false;
+        index
+    }
+
+    /// Puts an accepted message at the end of the unresolved list.
+    pub(super) fn link(&mut self, index: u32) {
+        let last = self.last;
+        let slot = &mut self[index];
+        slot.previous = last;
+        slot.next = NONE;
+        if last == NONE {
+            self.first = index;
+        } else {
+            self[last].next = index;
+        }
+        self.last = index;
+        self.unresolved += 1;
+    }
+
+    /// Takes a message that was resolved off the list.
+    pub(super) fn unlink(&mut self, index: u32) {
+        let (previous, next) = (self[index].previous, self[index].next);
+        if previous == NONE {
+            self.first = next;
+        } else {
+            self[previous].next = next;
+        }
+        if next == NONE {
+            self.last = previous;
+        } else {
+            self[next].previous = previous;
+        }
+        self.unresolved -= 1;
+    }
+
+    /// Gives the slot back when nobody needs it any more.
+    pub(super) fn free_if_done(&mut self, index: u32) {
+        let free = self.free;
+        let slot = &mut self[index];
+        if slot.state == State::Idle && matches!(slot.owner, Owner::Nobody) {
+            // A stale name of this use must not find the slot.
+            slot.seq = u64::MAX;
+            slot.outcome = None;
+            slot.last_error = None;
+            slot.next = free;
+            self.free = index;
+        }
+    }
+
+    /// The slot that this ticket names, while its outcome is owed.
+    pub(super) fn owing(&mut self, ticket: Ticket) -> Option<&mut Slot<W>> {
+        let slot = self.all.get_mut(ticket.slot as usize)?;
+        (slot.generation == ticket.generation && matches!(slot.state, State::Sent | State::Owed)).then_some(slot)
+    }
+
+    /// The oldest unresolved message.
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+
+    /// The unresolved message issued after this one.
+    pub(super) fn after(&self, index: u32) -> Option<u32> {
+        let next = self[index].next;
+        (next != NONE).then_some(next)
+    }
+
+    /// How many are unresolved.
+    pub(super) fn unresolved(&self) -> usize {
+        self.unresolved
+    }
+
+    /// Whether this use of the slot still is.
+    pub(super) fn is(&self, index: u32, seq: u64) -> bool {
+        self.all.get(index as usize).is_some_and(|slot| slot.seq == seq)
+    }
+}
+
+impl<W> std::ops::Index<u32> for Slots<W> {
+    type Output = Slot<W>;
+    fn index(&self, index: u32) -> &Slot<W> {
+        &self.all[index as usize]
+    }
+}
+impl<W> std::ops::IndexMut<u32> for Slots<W> {
+    fn index_mut(&mut self, index: u32) -> &mut Slot<W> {
+        &mut self.all[index as usize]
+    }
+}

@@ -1,0 +1,4 @@
+//! The publisher against a simulated broker, and its machine against a model.
+
+mod basics;
+mod sim;
