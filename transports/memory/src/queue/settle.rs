@@ -1,0 +1,176 @@
+//! Receiving and settling: what the two halves of a consumer do.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use pontoon_core::driver::{Disposition, Inbox, Settled, Token};
+
+use super::State;
+use super::consumers::ConsumerId;
+use super::slab::{NONE, Place};
+use crate::clock::{NEVER, Nanos, Now, nanos};
+use crate::wakes::Wakes;
+
+/// A token: the slot and the lease, of which the generation is the lower half.
+pub(super) fn token_of(slot: u32, lease: u64) -> Token {
+    Token { position: (lease >> 32) << 32 | u64::from(slot), source: 0, generation: lease as u32 }
+}
+
+/// The slot and the lease of a token.
+fn split(token: Token) -> (u32, u64) {
+    (token.position as u32, (token.position >> 32) << 32 | u64::from(token.generation))
+}
+
+/// What came of a receive.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Something was handed over.
+    Some,
+    /// Nothing: the waker is kept.
+    Nothing,
+    /// This consumer is no longer connected.
+    Detached,
+    /// The queue was deleted.
+    Gone,
+}
+
+impl State {
+    /// Hands over what there is for this consumer: messages, and leases it lost. The second value is the timer to set.
+    pub(crate) fn receive(
+        &mut self,
+        id: ConsumerId,
+        into: &mut Inbox,
+        max: usize,
+        waker: &Waker,
+        now: &mut Now,
+        wakes: &mut Wakes,
+    ) -> (Received, Option<Nanos>) {
+        if self.gone {
+            return (Received::Gone, None);
+        }
+        if self.next_deadline() != NEVER || self.next_retirement != NEVER {
+            self.tick(now.get(), wakes);
+        }
+        let Some(consumer) = self.consumers.get_mut(id) else { return (Received::Detached, None) };
+        let told = !consumer.lost.is_empty();
+        for token in consumer.lost.drain(..) {
+            into.lease_lost(token);
+        }
+        let idle = consumer.held || consumer.stopped;
+        let may = if idle { 0 } else { max.min(consumer.prefetch.saturating_sub(consumer.outstanding)) };
+        self.unpark(id);
+        let given = if may == 0 { 0 } else { self.hand_out(id, may, now, into, wakes) };
+        if given > 0 || told {
+            // What is left is for the next in line.
+            self.wake_ready(wakes);
+            (Received::Some, self.alarm_to_set(id))
+        } else {
+            self.park(id, waker, may > 0);
+            (Received::Nothing, self.alarm_to_set(id))
+        }
+    }
+
+    /// The slot of a token whose lease is valid.
+    pub(crate) fn leased(&mut self, id: ConsumerId, token: Token, now: &mut Now, wakes: &mut Wakes) -> Option<u32> {
+        let (slot, lease) = split(token);
+        let armed = self.consumers.get(id)?.armed;
+        let valid = |state: &State| {
+            let stored = state.slab.get(slot)?;
+            let mine = stored.place == Place::Out && stored.lease == lease && stored.holder == id.at;
+            mine.then_some(stored.until)
+        };
+        let Some(until) = valid(self) else {
+            self.totals.stale += 1;
+            return None;
+        };
+        // A lease that a timer watches ends when the timer fires, so the clock need not be read for each settlement.
+        if until < armed {
+            self.tick(now.get(), wakes);
+            if valid(self).is_none() {
+                self.totals.stale += 1;
+                return None;
+            }
+        }
+        Some(slot)
+    }
+
+    /// Settles one delivery. A replacement needs another queue's lock as well and is not done here.
+    pub(crate) fn settle(
+        &mut self,
+        id: ConsumerId,
+        token: Token,
+        disposition: &Disposition<'_>,
+        now: &mut Now,
+        wakes: &mut Wakes,
+    ) -> Settled {
+        let Some(slot) = self.leased(id, token, now, wakes) else { return Settled::Stale };
+        match disposition {
+            Disposition::Ack => self.ack(slot, wakes),
+            Disposition::Release => self.release(slot, wakes),
+            Disposition::Retry { after } => self.retry(slot, *after, now, wakes),
+            Disposition::Extend { by } => self.extend(slot, *by, now, wakes),
+            // A disposition of a later version: the delivery stays out, and comes back when its lease ends.
+            _ => return Settled::Stale,
+        }
+        Settled::Recorded
+    }
+
+    fn ack(&mut self, slot: u32, wakes: &mut Wakes) {
+        self.totals.acknowledged += 1;
+        self.settled(slot, wakes);
+    }
+
+    /// Its successor is stored: it goes.
+    pub(crate) fn replaced(&mut self, slot: u32, wakes: &mut Wakes) {
+        self.totals.replaced += 1;
+        self.settled(slot, wakes);
+    }
+
+    fn settled(&mut self, slot: u32, wakes: &mut Wakes) {
+        let key = self.slab.at(slot).key;
+        let holder = self.no_longer_out(slot);
+        self.forget(slot, wakes);
+        if key != NONE {
+            self.offer(key, wakes);
+        }
+        self.may_take_again(holder, wakes);
+    }
+
+    fn release(&mut self, slot: u32, wakes: &mut Wakes) {
+        self.totals.released += 1;
+        let stored = self.slab.at_mut(slot);
+        stored.deliveries -= 1;
+        let holder = stored.holder;
+        self.give_back(slot, wakes);
+        self.may_take_again(holder, wakes);
+    }
+
+    fn retry(&mut self, slot: u32, after: Duration, now: &mut Now, wakes: &mut Wakes) {
+        self.totals.retried += 1;
+        let stored = self.slab.at_mut(slot);
+        stored.failures = stored.failures.saturating_add(1);
+        let key = stored.key;
+        let holder = self.no_longer_out(slot);
+        let due = (!after.is_zero()).then(|| now.get().saturating_add(nanos(after.min(pontoon_core::MAX_DURATION))));
+        self.retry_later(slot, due, wakes);
+        if key != NONE {
+            self.offer(key, wakes);
+        }
+        self.may_take_again(holder, wakes);
+    }
+
+    fn extend(&mut self, slot: u32, by: Duration, now: &mut Now, wakes: &mut Wakes) {
+        let until = now.get().saturating_add(nanos(by.min(pontoon_core::MAX_DURATION)));
+        self.extend_lease(slot, until, wakes);
+    }
+
+    /// A consumer that waits because it had its fill may go on.
+    fn may_take_again(&mut self, at: u32, wakes: &mut Wakes) {
+        let full = self.consumers.at_mut(at).is_some_and(|c| {
+            c.waker.is_some() && !c.in_line && !c.held && !c.stopped && c.outstanding + 1 == c.prefetch
+        });
+        if full {
+            self.wake_consumer(at, wakes);
+        }
+    }
+}
