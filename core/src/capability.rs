@@ -134,6 +134,10 @@ pub struct Behaviour {
     pub heals_and_resends: bool,
     /// A released or retried message of an ordered channel returns to its place within its key.
     pub returns_in_place: bool,
+    /// A native retry is recorded as the handler's failure and comes back in
+    /// [`Incoming::failures`](crate::driver::Incoming::failures). Without it, retries that must be counted travel as
+    /// copies.
+    pub counts_failures: bool,
 }
 
 /// What one channel's profile can do.

@@ -43,7 +43,8 @@ kinds! {
     Stale,
     /// A running handler was given up at a deadline.
     Abandoned,
-    /// A message was dropped by declared policy.
+    /// A message was dropped by declared policy. Without a reason: at-most-once delivery could not establish that the
+    /// message was settled, so its handler did not run.
     Dropped,
     /// A blocked key went over its channel's bound.
     OrderSpilled,
@@ -68,7 +69,7 @@ pub enum Event<'a> {
     LeaseLost { source: &'a Source, id: &'a MessageId },
     Stale { source: &'a Source, id: &'a MessageId },
     Abandoned { source: &'a Source, id: &'a MessageId },
-    Dropped { source: &'a Source, id: &'a MessageId, reason: ReasonKind },
+    Dropped { source: &'a Source, id: &'a MessageId, reason: Option<ReasonKind> },
     OrderSpilled { source: &'a Source, id: &'a MessageId },
     Degraded { channel: &'a Channel, error: &'a Error },
 }

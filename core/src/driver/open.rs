@@ -148,7 +148,9 @@ impl<R, S> OpenedConsumer<R, S> {
 /// Where a transport reports trouble that it, or its client, heals by itself. Death of a generation is not reported
 /// here but returned.
 #[derive(Clone)]
-pub struct Notices(Option<Arc<dyn Fn(&Error) + Send + Sync>>);
+pub struct Notices(Option<Arc<Sink>>);
+
+type Sink = dyn Fn(&Error) + Send + Sync;
 
 impl Notices {
     /// Reports go nowhere.

@@ -5,12 +5,16 @@
 
 mod backoff;
 mod clock;
+mod consume;
 mod environment;
+mod prefix;
 mod publish;
 
 pub use backoff::{Backoff, Reconnect};
 pub use clock::Clock;
+pub use consume::{Consumer, ConsumerOptions, Delivery, DrainReport, FlushReport, Lease, Next, Position, ReleasePace};
 pub use environment::Environment;
+pub use prefix::{PrefixError, PrefixTracker};
 pub use publish::{
     Pending, Publish, PublishAllError, PublishError, PublishResult, Published, Publisher, PublisherOptions,
     PublisherReport, PublisherStats,

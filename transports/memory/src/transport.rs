@@ -71,6 +71,7 @@ fn capabilities(channel: &Channel, config: &MemoryConfig) -> Capabilities {
     found.limits.max_delay = Some(MAX_DURATION);
     found.limits.priorities = (!ordered).then_some(256);
     found.behaviour.returns_in_place = true;
+    found.behaviour.counts_failures = true;
     found
 }
 

@@ -1,0 +1,234 @@
+//! The state that a consumer's handles, deliveries and pump share, and the one lock around it.
+
+use std::task::{Context, Poll, Waker};
+
+use super::machine::Machine;
+use super::note::Note;
+use super::unflushed::{Op, Record};
+use super::{DrainReport, FlushReport};
+use crate::driver::{AnySettler, Arrival, Disposition, Inbox, Late, Settled, Settler, Token};
+use crate::{Channel, Error, Moment};
+
+/// Recorded settlements are flushed at the latest when there are this many.
+pub(super) const FLUSH_AT: usize = 64;
+
+/// Everything behind the lock.
+pub(super) struct Core {
+    pub(super) machine: Machine,
+    pub(super) settler: Option<AnySettler>,
+    /// Where successors go: the dead-letter channel, and the channel itself.
+    pub(super) dead_letter_channel: Option<Channel>,
+    pub(super) channel: Channel,
+    /// Why this generation is dead, until the pump has seen it.
+    pub(super) dead: Option<Error>,
+    /// Handed to the next caller of `next()`.
+    pub(super) fatal: Option<Error>,
+    pub(super) drain: Option<Drain>,
+    pub(super) finished: Option<DrainReport>,
+    /// Somebody found no room to ask for more.
+    pub(super) starved: bool,
+    /// The pump will look at settlements by itself.
+    pub(super) tick_armed: bool,
+    /// The pump looks now and then whether what is being handled is still ours.
+    pub(super) watching: bool,
+    /// Until when the pump sleeps.
+    pub(super) armed_until: Moment,
+    pub(super) flush_requested: bool,
+    pub(super) late_total: FlushReport,
+    flushing: bool,
+    scratch: Scratch,
+}
+
+/// What is to be done without the lock.
+#[must_use]
+pub(super) struct Aftermath {
+    pub(super) pump: bool,
+    pub(super) wake: usize,
+    pub(super) lost: bool,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Vectors that are used again and again.
+#[derive(Default)]
+struct Scratch {
+    records: Vec<Record>,
+    what: Vec<(Token, Disposition<'static>)>,
+    answers: Vec<Settled>,
+    late: Vec<Late>,
+}
+
+/// A drain that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    pub(super) deadline: Moment,
+}
+
+impl Core {
+    pub(super) fn new(
+        machine: Machine,
+        settler: AnySettler,
+        channel: Channel,
+        dead_letter_channel: Option<Channel>,
+    ) -> Self {
+        Core {
+            machine,
+            settler: Some(settler),
+            dead_letter_channel,
+            channel,
+            dead: None,
+            fatal: None,
+            drain: None,
+            finished: None,
+            starved: false,
+            tick_armed: false,
+            watching: false,
+            armed_until: Moment::NEVER,
+            flush_requested: false,
+            late_total: FlushReport::default(),
+            flushing: false,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Moves what arrived into the machine.
+    pub(super) fn take(&mut self, inbox: &mut Inbox, now: Moment) {
+        loop {
+            while let Some(incoming) = inbox.pop_message() {
+                self.machine.accept(incoming, now);
+            }
+            match inbox.pop() {
+                None => break,
+                Some(Arrival::Message(incoming)) => self.machine.accept(*incoming, now),
+                Some(Arrival::Revoking { source, generation, .. }) => self.machine.revoking(source, generation),
+                Some(Arrival::Revoked { source, generation }) => self.machine.revoked(source, generation),
+                Some(Arrival::LeaseLost(token)) => self.machine.lease_lost(token),
+            }
+        }
+        self.apply();
+    }
+
+    /// Records at the driver what the machine decided. The answer to the last record.
+    pub(super) fn apply(&mut self) -> Option<Settled> {
+        let mut last = None;
+        while !self.machine.records.is_empty() {
+            let mut records = std::mem::replace(&mut self.machine.records, std::mem::take(&mut self.scratch.records));
+            let Some(settler) = &mut self.settler else {
+                // Without a connection every lease is lost.
+                for record in records.drain(..) {
+                    last = Some(Settled::Stale);
+                    self.machine.answered(record, Settled::Stale);
+                }
+                self.scratch.records = records;
+                continue;
+            };
+            let answers = &mut self.scratch.answers;
+            answers.clear();
+            let what = &mut self.scratch.what;
+            for record in &records {
+                let disposition = match &record.op {
+                    Op::Ack => Disposition::Ack,
+                    Op::Release => Disposition::Release,
+                    Op::Retry { after } => Disposition::Retry { after: *after },
+                    Op::Extend { by } => Disposition::Extend { by: *by },
+                    Op::Replace { dead_letter, message } => {
+                        // Borrows its successor, so it cannot wait in the reused vector; order is kept.
+                        if !what.is_empty() {
+                            settler.record(what, answers);
+                            what.clear();
+                        }
+                        let to = if *dead_letter { self.dead_letter_channel.as_ref() } else { None };
+                        let to = to.unwrap_or(&self.channel);
+                        settler.record(&[(record.token, Disposition::Replace { to, message })], answers);
+                        continue;
+                    }
+                };
+                what.push((record.token, disposition));
+            }
+            if !what.is_empty() {
+                settler.record(what, answers);
+                what.clear();
+            }
+            debug_assert_eq!(answers.len(), records.len(), "a settler answers every record");
+            // A missing answer is a defect of the driver; stale is the safe reading: the message comes again.
+            let mut answers = self.scratch.answers.drain(..);
+            for record in records.drain(..) {
+                let answer = answers.next().unwrap_or(Settled::Stale);
+                last = Some(answer);
+                self.machine.answered(record, answer);
+            }
+            drop(answers);
+            self.scratch.records = records;
+        }
+        last
+    }
+
+    /// Flushes as far as it goes without waiting; whether nothing is left unflushed.
+    pub(super) fn flush(&mut self, pump: &Waker, now: impl Fn() -> Moment) -> bool {
+        loop {
+            if self.machine.unflushed() == 0 {
+                return true;
+            }
+            let Some(settler) = &mut self.settler else { return false };
+            if !self.flushing {
+                self.machine.flush_begins();
+                self.flushing = true;
+            }
+            match settler.poll_flush(&mut Context::from_waker(pump), &mut self.scratch.late) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => {
+                    self.flushing = false;
+                    self.machine.flush_ended(&mut self.scratch.late, now());
+                    let late = self.machine.take_late();
+                    self.late_total.stale += late.stale;
+                    self.late_total.unknown += late.unknown;
+                    self.apply();
+                }
+                Poll::Ready(Err(error)) => {
+                    self.dead.get_or_insert(error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn disconnect(&mut self) {
+        self.settler = None;
+        self.flushing = false;
+        self.machine.generation_lost();
+        let late = self.machine.take_late();
+        self.late_total.stale += late.stale;
+        self.late_total.unknown += late.unknown;
+    }
+
+    /// What is to be done without the lock, after the machine moved; `taking` deliveries go to the caller itself.
+    pub(super) fn aftermath(&mut self, taking: usize) -> Aftermath {
+        let starved = self.starved && self.machine.demand() > 0;
+        self.starved &= !starved;
+        let over = usize::from(self.is_over()) * usize::MAX;
+        Aftermath {
+            pump: self.needs_pump(),
+            wake: self.machine.ready().saturating_sub(taking).max(usize::from(starved)).max(over),
+            lost: self.machine.take_lost(),
+            notes: std::mem::take(&mut self.machine.notes),
+        }
+    }
+
+    /// Whether the pump has something to do that it does not know of.
+    fn needs_pump(&mut self) -> bool {
+        let tick = self.machine.unflushed() > 0 && !self.tick_armed;
+        if tick {
+            self.tick_armed = true;
+        }
+        tick || self.dead.is_some()
+            || !self.machine.successors.is_empty()
+            || self.machine.next_deadline() < self.armed_until
+            || self.drain.is_some()
+    }
+
+    /// Whether `next()` has nothing more to give, ever.
+    pub(super) fn is_over(&self) -> bool {
+        self.finished.is_some()
+            || (self.drain.is_some() && self.machine.ready() == 0 && !self.machine.hands_out_while_draining())
+    }
+}

@@ -1,0 +1,334 @@
+//! What consumer, deliveries and pump share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::Notify;
+
+use super::core::{Aftermath, Core, FLUSH_AT};
+use super::delivery::Delivery;
+use super::machine::Verdict;
+use super::slots::SlotRef;
+use super::wait::{ReceiveWake, Signal, Waiters};
+use crate::driver::{AnyReceiver, Inbox, Receiver, Settled};
+use crate::engine::{Clock, Environment};
+use crate::{Error, EventHook, Message, Result, Source};
+
+pub(super) struct Shared {
+    pub(super) source: Source,
+    pub(super) clock: Clock,
+    core: Mutex<Core>,
+    receiver: Mutex<Receiving>,
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) pump: Arc<Signal>,
+    pub(super) pump_waker: Waker,
+    receive_waker: Waker,
+    hook: Option<Arc<dyn EventHook>>,
+    next_waiter: AtomicU64,
+    /// Handles that may wait for the end of a lease.
+    pub(super) leases: AtomicUsize,
+    /// A lease was lost.
+    pub(super) lost: Notify,
+    /// A flush or a drain came further.
+    pub(super) progress: Notify,
+}
+
+/// The receiving half, with what it handed over and the machine has not taken yet.
+pub(super) struct Receiving {
+    pub(super) receiver: Option<AnyReceiver>,
+    pub(super) inbox: Inbox,
+}
+
+/// What one look at the receiver brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Something arrived.
+    Arrived,
+    /// Nothing; whoever is in `next()` will be woken.
+    Nothing,
+}
+
+impl Shared {
+    pub(super) fn new(source: Source, env: &Environment, core: Core, receiver: AnyReceiver) -> Self {
+        let (waiters, pump) = (Arc::new(Waiters::default()), Arc::new(Signal::default()));
+        let receive_waker = Waker::from(Arc::new(ReceiveWake { waiters: waiters.clone(), pump: pump.clone() }));
+        let kinds = crate::EventKind::ALL.iter();
+        Shared {
+            source,
+            clock: env.clock(),
+            core: Mutex::new(core),
+            receiver: Mutex::new(Receiving { receiver: Some(receiver), inbox: Inbox::new() }),
+            waiters,
+            pump_waker: Waker::from(pump.clone()),
+            pump,
+            receive_waker,
+            hook: kinds.filter_map(|kind| env.hook_for(*kind)).next(),
+            next_waiter: AtomicU64::new(0),
+            leases: AtomicUsize::new(0),
+            lost: Notify::new(),
+            progress: Notify::new(),
+        }
+    }
+
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn receiving(&self) -> MutexGuard<'_, Receiving> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hook(&self) -> Option<&dyn EventHook> {
+        self.hook.as_deref()
+    }
+
+    pub(super) fn new_waiter(&self) -> u64 {
+        self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the receiver, once, for at most `max` messages, and takes what arrived.
+    pub(super) fn look(&self, max: usize, taking: usize) -> Look {
+        let mut receiving = match self.receiver.try_lock() {
+            Ok(receiving) => receiving,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Somebody else is looking, and wakes the others for what it finds.
+            Err(TryLockError::WouldBlock) => return Look::Nothing,
+        };
+        let Receiving { receiver: Some(receiver), inbox } = &mut *receiving else { return Look::Nothing };
+        match receiver.poll_receive(&mut Context::from_waker(&self.receive_waker), inbox, max) {
+            Poll::Pending => Look::Nothing,
+            Poll::Ready(Ok(())) => {
+                self.take(inbox, taking);
+                Look::Arrived
+            }
+            Poll::Ready(Err(error)) => {
+                receiving.receiver = None;
+                drop(receiving);
+                self.core().dead.get_or_insert(error);
+                self.pump.notify();
+                Look::Nothing
+            }
+        }
+    }
+
+    /// Moves what arrived into the machine, and wakes whom it concerns.
+    pub(super) fn take(&self, inbox: &mut Inbox, taking: usize) {
+        let now = self.clock.now();
+        let mut core = self.core();
+        core.take(inbox, now);
+        if core.machine.flush_is_urgent() {
+            let clock = self.clock;
+            core.flush(&self.pump_waker, || clock.now());
+        }
+        let after = core.aftermath(taking);
+        drop(core);
+        self.after(after);
+    }
+
+    /// Does what was to be done without the lock.
+    pub(super) fn after(&self, after: Aftermath) {
+        if after.pump {
+            self.pump.notify();
+        }
+        if after.wake > 0 {
+            self.waiters.wake(after.wake);
+        }
+        if after.lost {
+            self.lost.notify_waiters();
+        }
+        if let Some(hook) = &self.hook {
+            for note in &after.notes {
+                note.tell(&**hook, &self.source);
+            }
+        }
+    }
+
+    /// Settles one delivery; the answer, and the settlement's number. With `watch`, how it ends is remembered.
+    pub(super) fn settle(&self, slot: SlotRef, verdict: Verdict, message: Message, watch: bool) -> (Settled, u64) {
+        let is_ack = matches!(verdict, Verdict::Ack);
+        let now = if is_ack { None } else { Some(self.clock.now()) };
+        let mut core = self.core();
+        if let Some(now) = now {
+            core.machine.set_now(now);
+        }
+        let number = core.machine.last_number() + 1;
+        if watch {
+            core.machine.watch(number);
+        }
+        let mut answer = core.machine.settle(slot, verdict, message);
+        let recorded = core.apply();
+        if is_ack && answer == Settled::Recorded {
+            answer = recorded.unwrap_or(answer);
+        }
+        if core.machine.unflushed() >= FLUSH_AT {
+            let clock = self.clock;
+            core.flush(&self.pump_waker, || clock.now());
+        }
+        let mut after = core.aftermath(0);
+        after.lost |= self.leases.load(Ordering::SeqCst) > 0;
+        drop(core);
+        self.after(after);
+        (answer, number)
+    }
+
+    /// Ends when every settlement up to this number is final.
+    pub(super) async fn flushed(&self, number: u64) {
+        loop {
+            let progress = self.progress.notified();
+            {
+                let mut core = self.core();
+                let clock = self.clock;
+                core.flush(&self.pump_waker, || clock.now());
+                if core.machine.is_final(number) || core.finished.is_some() {
+                    return;
+                }
+                core.flush_requested = true;
+            }
+            self.pump.notify();
+            progress.await;
+        }
+    }
+
+    /// The next delivery, for a user that is `waiting`.
+    pub(super) fn poll_next(
+        self: &Arc<Self>,
+        waiting: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Delivery>>> {
+        loop {
+            let demand = {
+                let mut core = self.core();
+                if let Some(handover) = core.machine.pop_ready() {
+                    let watch = !std::mem::replace(&mut core.watching, true);
+                    let after = (!core.machine.notes.is_empty()).then(|| core.aftermath(0));
+                    drop(core);
+                    if watch {
+                        self.pump.notify();
+                    }
+                    if let Some(after) = after {
+                        self.after(after);
+                    }
+                    waiting.done(self);
+                    return Poll::Ready(Some(Ok(Delivery::new(self.clone(), handover))));
+                }
+                if let Some(ended) = Self::ended(&mut core) {
+                    drop(core);
+                    waiting.done(self);
+                    return Poll::Ready(ended);
+                }
+                let demand = core.machine.demand();
+                core.starved |= demand == 0;
+                demand
+            };
+            waiting.starts_looking(self);
+            if demand > 0 && self.look(demand, 1) == Look::Arrived {
+                continue;
+            }
+            // A publisher on another thread is often only a moment away, and sleeping costs both sides a wake-up of
+            // tens of microseconds: look a few more times first, letting every other task go on in between.
+            if waiting.looks < LOOKS {
+                waiting.looks += 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.waiters.sleep(waiting.id(self), cx.waker());
+            waiting.asleep = true;
+            waiting.stops_looking(self);
+            // Whatever came between the look and falling asleep found nobody to wake: look again.
+            let mut core = self.core();
+            let clock = self.clock;
+            core.flush(&self.pump_waker, || clock.now());
+            let nothing = core.machine.ready() == 0 && !core.is_over() && core.fatal.is_none();
+            let demand = core.machine.demand();
+            core.starved |= demand == 0;
+            let after = core.aftermath(usize::MAX);
+            drop(core);
+            self.after(after);
+            if nothing && (demand == 0 || self.look(demand, 1) == Look::Nothing) {
+                return Poll::Pending;
+            }
+            waiting.wakes(self);
+        }
+    }
+
+    /// Takes up to `max` deliveries that are ready, without waiting.
+    pub(super) fn take_ready(self: &Arc<Self>, max: usize, into: &mut Vec<Delivery>) -> usize {
+        let mut core = self.core();
+        let mut taken = 0;
+        while taken < max
+            && let Some(handover) = core.machine.pop_ready()
+        {
+            into.push(Delivery::new(self.clone(), handover));
+            taken += 1;
+        }
+        let after = (!core.machine.notes.is_empty()).then(|| core.aftermath(0));
+        drop(core);
+        if let Some(after) = after {
+            self.after(after);
+        }
+        taken
+    }
+
+    fn ended(core: &mut Core) -> Option<Option<Result<Delivery, Error>>> {
+        if let Some(error) = core.fatal.take() {
+            return Some(Some(Err(error)));
+        }
+        core.is_over().then_some(None)
+    }
+}
+
+/// How often a user looks before it sleeps.
+const LOOKS: u32 = 24;
+
+/// A user in `next()`.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    id: Option<u64>,
+    asleep: bool,
+    looking: bool,
+    looks: u32,
+}
+
+impl Waiting {
+    fn id(&mut self, shared: &Shared) -> u64 {
+        *self.id.get_or_insert_with(|| shared.new_waiter())
+    }
+
+    fn starts_looking(&mut self, shared: &Shared) {
+        if !std::mem::replace(&mut self.looking, true) {
+            shared.waiters.looks();
+        }
+    }
+
+    fn stops_looking(&mut self, shared: &Shared) {
+        if std::mem::replace(&mut self.looking, false) {
+            shared.waiters.looked();
+        }
+    }
+
+    fn wakes(&mut self, shared: &Shared) {
+        if std::mem::replace(&mut self.asleep, false)
+            && let Some(id) = self.id
+        {
+            shared.waiters.leave(id);
+        }
+        self.looks = 0;
+    }
+
+    /// It got what it waited for.
+    fn done(&mut self, shared: &Shared) {
+        self.stops_looking(shared);
+        self.wakes(shared);
+    }
+
+    /// It goes away without: a wake-up that was meant for it is handed on.
+    pub(super) fn give_up(&mut self, shared: &Shared) {
+        let was_looking = self.looking;
+        self.stops_looking(shared);
+        let woken = std::mem::replace(&mut self.asleep, false) && self.id.is_some_and(|id| !shared.waiters.leave(id));
+        if (was_looking || woken) && shared.waiters.wake(1) == 0 {
+            shared.pump.notify();
+        }
+    }
+}
