@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Error, Message, Receipt};
+use crate::{Error, ErrorStatus, Message, Receipt};
 
 /// How one publish ended.
 pub type Outcome = std::result::Result<Receipt, PublishError>;
@@ -39,6 +39,15 @@ impl PublishError {
         }
     }
 
+    /// The cause, by value, without the message: its status is unknown when it is unknown whether the message is stored.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        match self {
+            PublishError::Rejected { error, .. } => error,
+            PublishError::Unknown { error, .. } => error.with_status(ErrorStatus::Unknown),
+        }
+    }
+
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {
@@ -72,6 +81,14 @@ impl fmt::Display for PublishError {
 impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(self.error())
+    }
+}
+
+/// For `?` in programs that give the message up: the cause, with the message's id.
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Self {
+        let id = error.message().id.clone();
+        error.into_error().with("id", id)
     }
 }
 
@@ -115,6 +132,13 @@ impl Published {
     }
 }
 
+/// Outcomes put together, in the order of their messages.
+impl FromIterator<Outcome> for Published {
+    fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
+        Published::new(outcomes.into_iter().collect())
+    }
+}
+
 /// Not all messages of a `publish_all` were confirmed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -139,6 +163,15 @@ impl fmt::Display for PublishAllError {
 impl std::error::Error for PublishAllError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.first)
+    }
+}
+
+/// For `?` in programs that give the messages up: the first cause, and how many ended how.
+impl From<PublishAllError> for Error {
+    fn from(error: PublishAllError) -> Self {
+        let PublishAllError { confirmed, rejected, unknown, first } = error;
+        let first = Error::from(first).with("confirmed", confirmed).with("rejected", rejected).with("unknown", unknown);
+        if unknown > 0 { first.with_status(ErrorStatus::Unknown) } else { first }
     }
 }
 
@@ -188,5 +221,31 @@ impl fmt::Display for PublisherReport {
         let abandoned = self.abandoned;
         write!(f, "{accepted} accepted: {confirmed} confirmed, {rejected} rejected, {unknown} unknown")?;
         if abandoned > 0 { write!(f, "; {abandoned} of them abandoned") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_publish_error_becomes_an_error_that_keeps_what_is_unknown() {
+        let full = Error::new(ErrorKind::Full, "publish", "no room");
+        let message = Box::new(Message::new("body").with_id("m"));
+        let rejected = PublishError::Rejected { error: full.clone(), message: message.clone() };
+        let unknown = PublishError::Unknown { error: full, message };
+        let error = Error::from(rejected.clone());
+        assert_eq!(
+            (error.kind(), error.status(), error.context("id")),
+            (ErrorKind::Full, ErrorStatus::Temporary, Some("m"))
+        );
+        assert_eq!(Error::from(unknown.clone()).status(), ErrorStatus::Unknown);
+
+        let published: Published = [Ok(Receipt::default()), Err(rejected), Err(unknown)].into_iter().collect();
+        let error = Error::from(published.into_result().unwrap_err());
+        let count = |name| error.context(name).unwrap();
+        assert_eq!([count("confirmed"), count("rejected"), count("unknown")], ["1", "1", "1"]);
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Full, ErrorStatus::Unknown));
     }
 }
