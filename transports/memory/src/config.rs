@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 
+use crate::faults::{Chance, Fault, Faults};
 use crate::parse;
 use crate::queue::MOST_MESSAGES;
 
@@ -36,6 +37,23 @@ pub struct MemoryConfig {
     /// Makes faults repeatable; without it every server has its own.
     #[serde(deserialize_with = "parse::a_seed")]
     pub seed: Option<u64>,
+    /// [`Fault::LoseConfirm`].
+    pub lose_confirm: Chance,
+    /// [`Fault::Duplicate`].
+    pub duplicate: Chance,
+    /// [`Fault::DelayDelivery`].
+    pub delay_delivery: Chance,
+    /// The longest that [`Fault::DelayDelivery`] holds a message back: default 1 s.
+    #[serde(deserialize_with = "parse::a_duration")]
+    pub delivery_delay: Duration,
+    /// [`Fault::DropConnection`].
+    pub drop_connection: Chance,
+    /// [`Fault::ExpireLease`].
+    pub expire_lease: Chance,
+    /// [`Fault::RefuseDeadLetter`].
+    pub refuse_dead_letter: Chance,
+    /// [`Fault::FailSettle`].
+    pub fail_settle: Chance,
 }
 
 impl Default for MemoryConfig {
@@ -47,6 +65,14 @@ impl Default for MemoryConfig {
             lease: Duration::from_secs(30),
             key_window: 1,
             seed: None,
+            lose_confirm: Chance::NEVER,
+            duplicate: Chance::NEVER,
+            delay_delivery: Chance::NEVER,
+            delivery_delay: Duration::from_secs(1),
+            drop_connection: Chance::NEVER,
+            expire_lease: Chance::NEVER,
+            refuse_dead_letter: Chance::NEVER,
+            fail_settle: Chance::NEVER,
         }
     }
 }
@@ -76,6 +102,23 @@ impl MemoryConfig {
         let config = Self::read(&pairs).map_err(|error| wrong(&error.to_string()))?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The faults to begin with.
+    pub(crate) fn faults(&self) -> Faults {
+        Faults::new(
+            self.seed.unwrap_or_else(pontoon_core::os_seed),
+            self.delivery_delay,
+            &[
+                (Fault::LoseConfirm, self.lose_confirm),
+                (Fault::Duplicate, self.duplicate),
+                (Fault::DelayDelivery, self.delay_delivery),
+                (Fault::DropConnection, self.drop_connection),
+                (Fault::ExpireLease, self.expire_lease),
+                (Fault::RefuseDeadLetter, self.refuse_dead_letter),
+                (Fault::FailSettle, self.fail_settle),
+            ],
+        )
     }
 
     fn read(pairs: &[(String, String)]) -> std::result::Result<Self, ValueError> {

@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use crate::clock::{Nanos, Now};
 use crate::error;
+use crate::faults::Fault;
 use crate::link::Link;
 use crate::queue::{ConsumerId, Queue, Received};
 use crate::replace;
@@ -20,6 +21,7 @@ use crate::wakes::Wakes;
 /// The receiving half of one generation.
 #[derive(Debug)]
 pub struct MemoryReceiver {
+    server: Arc<Shared>,
     queue: Arc<Queue>,
     id: ConsumerId,
     link: Arc<Link>,
@@ -47,7 +49,15 @@ pub(crate) fn halves(
     source: Source,
 ) -> (MemoryReceiver, MemorySettler) {
     let alarm = Waker::from(Arc::new(Alarm { queue: queue.clone(), id }));
-    let receiver = MemoryReceiver { queue: queue.clone(), id, link: link.clone(), source, sleep: None, alarm };
+    let receiver = MemoryReceiver {
+        server: server.clone(),
+        queue: queue.clone(),
+        id,
+        link: link.clone(),
+        source,
+        sleep: None,
+        alarm,
+    };
     (receiver, MemorySettler { server, queue, id, link, late: Vec::new() })
 }
 
@@ -93,10 +103,38 @@ impl MemoryReceiver {
     }
 }
 
+/// A fault of the queue that is worked on: a lease ends early.
+fn end_some_lease(server: &Shared, queue: &Queue) {
+    let mut wakes = Wakes::default();
+    let mut state = queue.lock();
+    let leases = state.leases();
+    if leases > 0 && server.faults.strike(Fault::ExpireLease) {
+        state.end_nth_lease(server.faults.below(leases), &mut wakes);
+    }
+    drop(state);
+    wakes.wake();
+}
+
+impl MemoryReceiver {
+    /// Faults of a receive; says whether the generation is dead.
+    fn strike(&self, max: usize) -> bool {
+        end_some_lease(&self.server, &self.queue);
+        let busy = max > 0 && self.queue.lock().depth().0 > 0;
+        let dies = busy && self.server.faults.strike(Fault::DropConnection);
+        if dies {
+            self.link.cut(error::connection_lost("receive"));
+        }
+        dies
+    }
+}
+
 impl Receiver for MemoryReceiver {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Inbox, max: usize) -> Poll<Result<()>> {
         if let Some(why) = self.link.dead() {
             return Poll::Ready(Err(why.clone()));
+        }
+        if self.server.faults.active() && self.strike(max) {
+            return Poll::Ready(Err(error::connection_lost("receive")));
         }
         let mut wakes = Wakes::default();
         let mut now = Now::of(self.queue.clock);
@@ -140,8 +178,9 @@ impl Drop for MemoryReceiver {
     }
 }
 
-impl Settler for MemorySettler {
-    fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
+impl MemorySettler {
+    /// Does the whole slice in one step.
+    fn apply(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
         if what.iter().any(|(_, disposition)| matches!(disposition, Disposition::Replace { .. })) {
             return replace::record(&self.server, &self.queue, self.id, what, answers, &mut self.late);
         }
@@ -154,6 +193,63 @@ impl Settler for MemorySettler {
         state.wake_ready(&mut wakes);
         drop(state);
         wakes.wake();
+    }
+
+    /// Does what the faults leave of the slice.
+    fn record_with_faults(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
+        let faults = &self.server.clone().faults;
+        end_some_lease(&self.server, &self.queue);
+        let dies = !what.is_empty() && faults.strike(Fault::DropConnection);
+        let done = if dies { faults.below(what.len() + 1) } else { what.len() };
+        // What is left out is answered as the client would: recorded, as far as it knows.
+        let mut kept = Vec::new();
+        let mut left_out = Vec::new();
+        for (at, (token, disposition)) in what.iter().enumerate() {
+            let fails = at < done
+                && !matches!(disposition, Disposition::Extend { .. })
+                && self.is_leased(*token)
+                && faults.strike(Fault::FailSettle);
+            if fails {
+                self.late.push(failed(*token, error::settlement_failed()));
+            }
+            let applied = at < done && !fails;
+            left_out.push(!applied && (fails || self.is_leased(*token)));
+            if applied {
+                kept.push((*token, *disposition));
+            }
+        }
+        let mut applied = Vec::new();
+        self.apply(&kept, &mut applied);
+        let mut applied = applied.into_iter();
+        for (at, left_out) in left_out.into_iter().enumerate() {
+            let answer = match (left_out, at < done) {
+                (true, _) => Settled::Recorded,
+                (false, true) => applied.next().unwrap_or(Settled::Stale),
+                (false, false) => Settled::Stale,
+            };
+            answers.push(answer);
+        }
+        if dies {
+            self.link.cut(error::connection_lost("settle"));
+        }
+    }
+
+    fn is_leased(&self, token: Token) -> bool {
+        let mut wakes = Wakes::default();
+        let mut now = Now::of(self.queue.clock);
+        let leased = self.queue.lock().is_leased(self.id, token, &mut now, &mut wakes);
+        wakes.wake();
+        leased
+    }
+}
+
+impl Settler for MemorySettler {
+    fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
+        if self.server.faults.active() {
+            self.record_with_faults(what, answers);
+        } else {
+            self.apply(what, answers);
+        }
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {

@@ -48,3 +48,17 @@ pub(crate) fn connection_lost(operation: &'static str) -> Error {
     Error::new(ErrorKind::Connection, operation, "the connection to the memory server was lost")
         .with_status(ErrorStatus::Temporary)
 }
+
+pub(crate) fn confirm_lost() -> Error {
+    Error::new(ErrorKind::Connection, "publish", "the confirmation was lost: a fault that was asked for")
+}
+
+pub(crate) fn dead_letters_refused(channel: &str) -> Error {
+    Error::new(ErrorKind::Full, "publish", "the dead-letter channel takes nothing now: a fault that was asked for")
+        .with("channel", channel)
+}
+
+pub(crate) fn settlement_failed() -> Error {
+    Error::new(ErrorKind::Connection, "settle", "the settlement was not done: a fault that was asked for")
+        .with_status(ErrorStatus::Temporary)
+}

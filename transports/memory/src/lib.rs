@@ -6,6 +6,7 @@ mod config;
 mod consumer;
 mod error;
 mod extensions;
+mod faults;
 mod link;
 mod parse;
 mod producer;
@@ -18,6 +19,7 @@ mod wakes;
 
 pub use config::MemoryConfig;
 pub use consumer::{MemoryReceiver, MemorySettler};
+pub use faults::{Chance, Fault, Faults};
 pub use producer::MemoryProducer;
 pub use queue::{MessageState, QueueSnapshot, StoredMessage, Totals};
 pub use server::MemoryServer;

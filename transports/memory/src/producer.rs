@@ -1,13 +1,18 @@
 //! The publishing half.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use pontoon_core::driver::{Batch, Completions, OpenProducer, Producer, Ticket};
 use pontoon_core::{BrokerId, Channel, Error, Message, PublishOutcome, Receipt, Rejection, Result};
+use tokio::time::Sleep;
 
-use crate::clock::{Now, lock};
+use crate::clock::{NEVER, Now, lock, nanos};
 use crate::error;
+use crate::faults::{Fault, Faults};
 use crate::link::Link;
 use crate::queue::{Entry, Queue, State};
 use crate::server::Shared;
@@ -25,8 +30,40 @@ pub struct MemoryProducer {
     /// Kept for its memory.
     outcomes: Vec<(Ticket, PublishOutcome)>,
     /// Messages on their way to several subscriptions; kept for its memory.
-    staged: Vec<(u64, Message)>,
+    staged: Vec<(u64, Entry, Message)>,
     watched: Option<Waker>,
+    /// Wakes a waiting producer when retention makes room: there may be no consumer to notice.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is to happen to one message, as the faults have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    stored: bool,
+    /// Stored a second time.
+    twice: bool,
+    confirmed: bool,
+    entry: Entry,
+    /// The generation dies with it: nothing later is stored.
+    dies: bool,
+}
+
+impl Plan {
+    const WELL: Plan = Plan { stored: true, twice: false, confirmed: true, entry: Entry::Plain, dies: false };
+
+    fn of(faults: &Faults, now: &mut Now) -> Self {
+        let mut plan = Plan::WELL;
+        if faults.strike(Fault::DropConnection) {
+            // Lost on the way there, or on the way back.
+            return Plan { stored: faults.below(2) == 0, dies: true, ..plan };
+        }
+        plan.confirmed = !faults.strike(Fault::LoseConfirm);
+        plan.twice = faults.strike(Fault::Duplicate);
+        if faults.strike(Fault::DelayDelivery) {
+            plan.entry = Entry::HeldUntil(now.get().saturating_add(nanos(faults.delay())));
+        }
+        plan
+    }
 }
 
 /// How far a batch came.
@@ -35,6 +72,8 @@ enum Progress {
     Done,
     /// There is no such channel, or no more.
     NoChannel,
+    /// The generation died on the way: a fault.
+    Died,
 }
 
 impl MemoryProducer {
@@ -50,6 +89,7 @@ impl MemoryProducer {
             outcomes: Vec::new(),
             staged: Vec::new(),
             watched: None,
+            sleep: None,
         }
     }
 
@@ -68,6 +108,8 @@ impl MemoryProducer {
         if state.is_gone() {
             return Progress::NoChannel;
         }
+        let faults = &self.server.faults;
+        let mut progress = Progress::Done;
         while let Some((ticket, message)) = batch.peek() {
             if let Some(refused) = self.refusal(message) {
                 self.outcomes.push((ticket, refused));
@@ -80,15 +122,35 @@ impl MemoryProducer {
                 }
                 break;
             }
+            let mut plan = Plan::WELL;
+            if faults.active() {
+                if queue.takes_dead_letters.load(Ordering::Relaxed) && faults.strike(Fault::RefuseDeadLetter) {
+                    let error = error::dead_letters_refused(self.channel.name.as_str());
+                    self.outcomes.push((ticket, PublishOutcome::Rejected(Rejection::TryAgain(error))));
+                    batch.pop();
+                    continue;
+                }
+                plan = Plan::of(faults, &mut now);
+            }
             let uid = state.take_uid();
-            state.store(message.clone(), uid, Entry::Plain, &mut now, &mut wakes);
-            self.outcomes.push((ticket, confirmed(uid, true)));
+            if plan.stored {
+                state.store(message.clone(), uid, plan.entry, &mut now, &mut wakes);
+            }
+            if plan.twice {
+                let uid = state.take_uid();
+                state.store(message.clone(), uid, plan.entry, &mut now, &mut wakes);
+            }
             batch.pop();
+            if plan.dies {
+                progress = Progress::Died;
+                break;
+            }
+            self.outcomes.push((ticket, outcome(plan.confirmed, uid, true)));
         }
         state.wake_ready(&mut wakes);
         drop(state);
         wakes.wake();
-        Progress::Done
+        progress
     }
 
     /// The topic's lock keeps other publishers out, so room that was seen in every subscription stays.
@@ -108,6 +170,8 @@ impl MemoryProducer {
             room = (room.0.min(messages), room.1.min(bytes), room.2 && empty);
         }
         let routed = !inner.subscriptions.is_empty();
+        let faults = &self.server.faults;
+        let mut progress = Progress::Done;
         while let Some((ticket, message)) = batch.peek() {
             if let Some(refused) = self.refusal(message) {
                 self.outcomes.push((ticket, refused));
@@ -121,28 +185,54 @@ impl MemoryProducer {
             }
             room.0 = room.0.saturating_sub(1);
             room.1 = room.1.saturating_sub(weight);
+            let plan = if faults.active() { Plan::of(faults, &mut now) } else { Plan::WELL };
             let uid = inner.take_uid();
-            if routed {
-                self.staged.push((uid, message.clone()));
+            if routed && plan.stored {
+                self.staged.push((uid, plan.entry, message.clone()));
             }
-            self.outcomes.push((ticket, confirmed(uid, routed)));
+            if routed && plan.twice {
+                let uid = inner.take_uid();
+                self.staged.push((uid, plan.entry, message.clone()));
+            }
             batch.pop();
+            if plan.dies {
+                progress = Progress::Died;
+                break;
+            }
+            self.outcomes.push((ticket, outcome(plan.confirmed, uid, routed)));
         }
-        let full = self.outcomes.is_empty();
+        let full = self.outcomes.is_empty() && matches!(progress, Progress::Done);
         for (_, queue) in &inner.subscriptions {
             let mut state = queue.lock();
             if full {
                 state.await_room(waker);
             }
-            for (uid, message) in &self.staged {
-                state.store(message.clone(), *uid, Entry::Plain, &mut now, &mut wakes);
+            for (uid, entry, message) in &self.staged {
+                state.store(message.clone(), *uid, *entry, &mut now, &mut wakes);
             }
             state.wake_ready(&mut wakes);
         }
         drop(inner);
         self.staged.clear();
         wakes.wake();
-        Progress::Done
+        progress
+    }
+
+    fn await_retirement(&mut self, cx: &mut Context<'_>) {
+        let at = match &self.route {
+            Some(Route::Queue(queue)) => queue.lock().next_retirement(),
+            Some(Route::Topic(topic)) => {
+                let topic = lock(&topic.inner);
+                topic.subscriptions.iter().map(|(_, queue)| queue.lock().next_retirement()).min().unwrap_or(NEVER)
+            }
+            None => NEVER,
+        };
+        if at != NEVER && tokio::runtime::Handle::try_current().is_ok() {
+            let sleep = self.sleep.insert(Box::pin(tokio::time::sleep_until(self.server.clock.instant(at))));
+            if pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
     }
 
     /// Why this message is refused, whatever there is room for.
@@ -150,6 +240,18 @@ impl MemoryProducer {
         let limit = self.server.config.max_body;
         (message.body.len() as u64 > limit)
             .then(|| refused(error::too_large(self.channel.name.as_str(), message.body.len(), limit)))
+    }
+
+    /// The connection breaks with the message just taken: some confirmations of this batch are lost with it, and what
+    /// was sent behind it arrives nowhere. The next poll says so.
+    fn die(&mut self, batch: &mut Batch<'_>) {
+        let faults = &self.server.faults;
+        self.outcomes.truncate(faults.below(self.outcomes.len() + 1));
+        for _ in 0..faults.below(batch.len() + 1) {
+            batch.pop();
+        }
+        self.completions.complete(&mut self.outcomes);
+        self.link.cut(error::connection_lost("publish"));
     }
 
     fn refuse_all(&mut self, batch: &mut Batch<'_>) {
@@ -166,15 +268,19 @@ fn make_room(state: &mut State, weight: usize, now: &mut Now, wakes: &mut Wakes)
     if state.has_room(weight) {
         return true;
     }
-    if state.next_retirement() == crate::clock::NEVER {
+    if state.next_retirement() == NEVER {
         return false;
     }
     state.tick(now.get(), wakes);
     state.has_room(weight)
 }
 
-fn confirmed(uid: u64, routed: bool) -> PublishOutcome {
-    PublishOutcome::Confirmed(Receipt { broker_id: BrokerId::Number(uid), routed: Some(routed) })
+fn outcome(confirmed: bool, uid: u64, routed: bool) -> PublishOutcome {
+    if confirmed {
+        PublishOutcome::Confirmed(Receipt { broker_id: BrokerId::Number(uid), routed: Some(routed) })
+    } else {
+        PublishOutcome::Unknown(error::confirm_lost())
+    }
 }
 
 fn refused(error: Error) -> PublishOutcome {
@@ -201,8 +307,13 @@ impl Producer for MemoryProducer {
         if matches!(progress, Progress::NoChannel) {
             self.refuse_all(batch);
         }
+        if matches!(progress, Progress::Died) {
+            self.die(batch);
+            return Poll::Ready(Ok(()));
+        }
         if self.outcomes.is_empty() {
             self.link.watch(cx.waker());
+            self.await_retirement(cx);
             // Cut before the waker was kept?
             return match self.link.dead() {
                 Some(why) => Poll::Ready(Err(why.clone())),

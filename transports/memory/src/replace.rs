@@ -1,5 +1,6 @@
 //! Settling a message and storing its successor in one step, under the locks of both queues.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use pontoon_core::driver::{Disposition, Late, Settled, Token};
@@ -8,6 +9,7 @@ use pontoon_core::{Error, ErrorKind, Message};
 use crate::clock::{Now, lock};
 use crate::consumer::failed;
 use crate::error;
+use crate::faults::Fault;
 use crate::queue::{ConsumerId, Entry, Queue, State};
 use crate::server::Shared;
 use crate::topology::{Route, Topic, TopicState};
@@ -103,6 +105,13 @@ fn store(
             (Some(topic.1.take_uid()), topic.1.subscriptions.iter().map(|(_, queue)| queue.id).collect())
         }
     };
+    let refuses = match route {
+        Some(Route::Queue(queue)) => queue.takes_dead_letters.load(Ordering::Relaxed),
+        _ => false,
+    };
+    if refuses && server.faults.strike(Fault::RefuseDeadLetter) {
+        return Err(error::dead_letters_refused(name));
+    }
     let mut places = Vec::with_capacity(targets.len());
     for target in targets {
         let at = open.binary_search_by_key(&target, |(known, _)| *known).map_err(|_| missing())?;

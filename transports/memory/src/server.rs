@@ -10,6 +10,7 @@ use pontoon_core::{Channel, ChannelKind, Error, ErrorKind, Result, Retention, So
 use crate::clock::{Clock, lock, nanos};
 use crate::config::MemoryConfig;
 use crate::error;
+use crate::faults::Faults;
 use crate::link::Connection;
 use crate::queue::{Queue, QueueSnapshot, Rules};
 use crate::topology::{Channels, Held, Route, Topic, agree, read, write};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) config: MemoryConfig,
     pub(crate) clock: Clock,
     pub(crate) channels: Channels,
+    pub(crate) faults: Faults,
     pub(crate) connections: Mutex<Vec<Weak<Connection>>>,
 }
 
@@ -41,6 +43,7 @@ impl MemoryServer {
     #[must_use]
     pub fn new(config: MemoryConfig) -> Self {
         MemoryServer(Arc::new(Shared {
+            faults: config.faults(),
             config,
             clock: Clock::start(),
             channels: Channels::default(),
@@ -82,6 +85,34 @@ impl MemoryServer {
     #[must_use]
     pub fn config(&self) -> &MemoryConfig {
         &self.0.config
+    }
+
+    /// The faults it makes on purpose: none until they are set.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> pontoon_core::Result<()> {
+    /// use pontoon_core::Channel;
+    /// use pontoon_core::driver::{Ensure, Transport};
+    /// use pontoon_memory::{Chance, Fault, MemoryServer, MemoryTransport};
+    ///
+    /// let server = MemoryServer::default();
+    /// // Of what is published from now on, a tenth is stored twice, and the first three confirmations are lost.
+    /// server.faults().set(Fault::Duplicate, Chance::of(0.1));
+    /// server.faults().set(Fault::LoseConfirm, Chance::ALWAYS.times(3));
+    ///
+    /// let transport = MemoryTransport::new(&server); // what the application under test connects to
+    /// transport.ensure(&Ensure::new(Channel::queue("orders")?)).await?;
+    /// // … run it, then look at what the server holds:
+    /// assert_eq!(server.queue("orders").map(|queue| queue.messages.len()), Some(0));
+    /// assert_eq!(server.faults().happened(Fault::LoseConfirm), 0);
+    /// server.faults().clear();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
     }
 
     /// Declares a channel as another program would: also one under a native name, for [`Channel::existing`] to find.

@@ -244,7 +244,12 @@ async fn retention_removes_what_nobody_took() {
         stage.publisher.put(keyed("k", "b"));
         advance(secs(60)).await;
         stage.publisher.put(keyed("k", "c"));
-        advance(secs(41)).await;
+        let mut batch = stage.publisher.batch([keyed("k", "waits")]);
+        assert!(stage.publisher.submit(&mut batch).is_pending());
+        advance(secs(39)).await;
+        assert_eq!(stage.publisher.bell.rung(), 0);
+        advance(secs(2)).await;
+        assert_eq!(stage.publisher.bell.rung(), 1, "woken without any consumer's help");
         // Full, but for what is too old.
         stage.publisher.put(keyed("k", "d"));
         let snapshot = stage.snapshot();

@@ -69,6 +69,19 @@ impl State {
         self.wake_consumer(holder, wakes);
     }
 
+    /// Ends the `nth` lease (of [`State::leases`] many) early.
+    pub(crate) fn end_nth_lease(&mut self, nth: usize, wakes: &mut Wakes) {
+        if let Some(&slot) = self.leased_slots().get(nth) {
+            self.end_lease(slot, wakes);
+            self.wake_ready(wakes);
+        }
+    }
+
+    /// How many leases there are.
+    pub(crate) fn leases(&self) -> usize {
+        self.out
+    }
+
     /// Everything that is out, in no order.
     pub(super) fn leased_slots(&self) -> Vec<u32> {
         let mut found = Vec::with_capacity(self.out);

@@ -236,15 +236,17 @@ impl State {
             _ => NONE,
         };
         let due = match (entry, message.delay()) {
-            (Entry::HeldUntil(due), _) => due,
             (Entry::Plain, None) => 0,
-            (Entry::Plain, Some(delay)) => due_at(delay, now),
+            (Entry::HeldUntil(due), None) => due,
+            (_, Some(delay)) => due_at(delay, now),
         };
         let expires = message.ttl().map_or(NEVER, |ttl| now.get().saturating_add(nanos(ttl)));
         let retires = self.rules.retention.map_or(NEVER, |keep| now.get().saturating_add(keep));
         self.next_retirement = self.next_retirement.min(retires);
         let rank = if ordered { u8::MAX } else { u8::MAX - message.priority().unwrap_or(0) };
         let seq = self.take_seq();
+        // A fault holds a message back in its place; a delay that was asked for lets its key flow.
+        let blocks = key != NONE && message.delay().is_none();
         let held = due > 0 && due > now.get();
         let slot = self.slab.insert(Stored {
             message,
@@ -269,7 +271,6 @@ impl State {
         self.bytes += u64::from(self.slab.at(slot).weight);
         self.totals.stored += 1;
         if held {
-            let blocks = entry != Entry::Plain && key != NONE;
             self.hold_back(slot, due, blocks, wakes);
         } else {
             self.ready += 1;

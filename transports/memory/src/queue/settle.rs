@@ -70,28 +70,29 @@ impl State {
         }
     }
 
-    /// The slot of a token whose lease is valid.
+    /// The slot of a token whose lease is valid; a stale one is counted.
     pub(crate) fn leased(&mut self, id: ConsumerId, token: Token, now: &mut Now, wakes: &mut Wakes) -> Option<u32> {
+        let leased = self.is_leased(id, token, now, wakes);
+        self.totals.stale += u64::from(!leased);
+        leased.then_some(split(token).0)
+    }
+
+    /// Whether the lease of a token is valid.
+    pub(crate) fn is_leased(&mut self, id: ConsumerId, token: Token, now: &mut Now, wakes: &mut Wakes) -> bool {
         let (slot, lease) = split(token);
-        let armed = self.consumers.get(id)?.armed;
+        let Some(armed) = self.consumers.get(id).map(|consumer| consumer.armed) else { return false };
         let valid = |state: &State| {
             let stored = state.slab.get(slot)?;
             let mine = stored.place == Place::Out && stored.lease == lease && stored.holder == id.at;
             mine.then_some(stored.until)
         };
-        let Some(until) = valid(self) else {
-            self.totals.stale += 1;
-            return None;
-        };
+        let Some(until) = valid(self) else { return false };
         // A lease that a timer watches ends when the timer fires, so the clock need not be read for each settlement.
         if until < armed {
             self.tick(now.get(), wakes);
-            if valid(self).is_none() {
-                self.totals.stale += 1;
-                return None;
-            }
+            return valid(self).is_some();
         }
-        Some(slot)
+        true
     }
 
     /// Settles one delivery. A replacement needs another queue's lock as well and is not done here.

@@ -68,6 +68,11 @@ impl Publisher {
         batch
     }
 
+    /// The slot of the next ticket.
+    pub fn next_slot(&self) -> u32 {
+        self.slot + 1
+    }
+
     pub fn outcomes(&mut self) -> Vec<(Ticket, PublishOutcome)> {
         std::mem::take(&mut *self.sink.0.lock().unwrap())
     }
