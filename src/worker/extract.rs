@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
+use pontoon_core::engine::Lease;
 use pontoon_core::{
     Attempt, DeadLetterInfo, Error, ErrorKind, HeaderValue, Headers, Key, MessageId, Result, Source, Text,
 };
@@ -79,6 +80,13 @@ impl<S, X: FromRef<S>> Extract<S> for State<X> {
 impl<S> Extract<S> for Attempt {
     fn extract(job: &Job, _: &S) -> Result<Self, Failure> {
         Ok(job.attempt)
+    }
+}
+
+/// The delivery's own controls: prolong the lease, see that it is lost, fence effects by its generation.
+impl<S> Extract<S> for Lease {
+    fn extract(job: &Job, _: &S) -> Result<Self, Failure> {
+        Ok(job.lease.clone())
     }
 }
 

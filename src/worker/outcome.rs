@@ -118,6 +118,11 @@ impl Failure {
         Failure { action: Action::DeadLetter(ReasonKind::Undecodable), ..Failure::new(error) }
     }
 
+    /// Dead-letter now, as this kind.
+    pub(crate) fn dead_letter(reason: ReasonKind, text: impl Into<Cow<'static, str>>) -> Self {
+        Failure { action: Action::DeadLetter(reason), cause: Cause::Text(text.into()) }
+    }
+
     /// Give the message back, uncounted.
     pub fn released() -> Self {
         Failure { action: Action::Release, cause: Cause::None }

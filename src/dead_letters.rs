@@ -1,0 +1,376 @@
+//! [`DeadLetters`]: list, look at, and put back what could not be handled.
+//!
+//! Works on any transport through the driver traits: a dead-letter channel is a queue like any other, so looking is
+//! receiving and giving back.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use pontoon_core::driver::{
+    AnyReceiver, AnySettler, Arrival, Disposition, Ensure, Inbox, Incoming, OpenConsumer, OpenedConsumer, Receiver,
+    Settled, Settler, Token, Transport,
+};
+use pontoon_core::engine::{Publisher, PublisherOptions};
+use pontoon_core::{
+    Channel, ChannelKind, DeadLetterInfo, Error, ErrorKind, History, Message, MessageId, ReasonKind, Result, Source,
+};
+
+use crate::Broker;
+
+/// How often one message may be put back: beyond it something is wrong that a redrive cannot cure.
+pub const MAX_REDRIVES: u8 = 16;
+
+/// When nothing arrived for this long, all there is was seen. Brokers do not tell that a queue is empty.
+const QUIET: Duration = Duration::from_millis(500);
+/// The most dead letters that one look holds at once.
+const MOST: usize = 10_000;
+/// How many are put back before they are removed together.
+const BATCH: usize = 64;
+
+/// The dead letters of one queue or subscription: see [`Broker::dead_letters`].
+///
+/// Several channels may share a dead-letter channel; this view shows and moves only those of its own, and those that
+/// the broker made without saying where they came from.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    broker: Broker,
+    origin: Source,
+    channel: Channel,
+    to_every_subscription: bool,
+}
+
+/// One dead letter.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    message: Message,
+}
+
+impl DeadLetter {
+    /// The message: id, type, key, headers and body as they were.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.message.id
+    }
+
+    /// Why and from where it was dead-lettered; fields that nobody knows are `None`.
+    #[must_use]
+    pub fn info(&self) -> &DeadLetterInfo {
+        const UNKNOWN: &DeadLetterInfo = &DeadLetterInfo::unknown();
+        self.message.history().dead_letter.as_deref().unwrap_or(UNKNOWN)
+    }
+
+    /// Why it was dead-lettered.
+    #[must_use]
+    pub fn reason(&self) -> Option<ReasonKind> {
+        self.info().reason
+    }
+
+    /// How often it was put back before.
+    #[must_use]
+    pub fn redrives(&self) -> u8 {
+        self.message.history().hops
+    }
+}
+
+impl fmt::Display for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.id())?;
+        match self.reason() {
+            Some(reason) => write!(f, " {reason}")?,
+            None => f.write_str(" (unknown reason)")?,
+        }
+        match &self.info().error {
+            Some(error) => write!(f, ": {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a redrive did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use = "some dead letters may have stayed"]
+pub struct RedriveReport {
+    /// Put back, confirmed, and removed here.
+    pub redriven: u64,
+    /// Left, because they were put back [`MAX_REDRIVES`] times before.
+    pub exhausted: u64,
+    /// Left, because their copy was not confirmed.
+    pub failed: Vec<Error>,
+    /// Put back and confirmed, but perhaps not removed here: they may be seen again.
+    pub maybe_twice: u64,
+}
+
+impl fmt::Display for RedriveReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RedriveReport { redriven, exhausted, failed, maybe_twice } = self;
+        write!(f, "redriven={redriven} exhausted={exhausted} failed={} maybe_twice={maybe_twice}", failed.len())
+    }
+}
+
+impl DeadLetters {
+    pub(crate) fn new(broker: Broker, origin: Source) -> Result<Self> {
+        let Some(channel) = origin.channel.dead_letter_channel() else {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "open dead letters",
+                "the channel declares no dead-letter channel",
+            )
+            .with("channel", &origin)
+            .with_help("add `.dead_letter(\"…\")` to the channel"));
+        };
+        Ok(DeadLetters { broker, origin, channel, to_every_subscription: false })
+    }
+
+    /// The dead-letter channel.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Lets a redrive publish to the topic, so that every subscription gets the message again, not only the one that
+    /// could not handle it. Without this, redriving dead letters of a topic is refused.
+    #[must_use]
+    pub fn to_every_subscription(mut self) -> Self {
+        self.to_every_subscription = true;
+        self
+    }
+
+    /// Up to `limit` dead letters, at most 10,000, oldest first where the broker keeps order. They stay where they are;
+    /// meanwhile other readers of the channel do not see them. Ends when nothing more comes for half a second.
+    ///
+    /// # Errors
+    /// Of the transport.
+    pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+        let limit = limit.min(MOST);
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        let mut look = Look::open(&self.broker, &self.channel).await?;
+        while found.len() < limit {
+            let Some(incoming) = look.next().await? else { break };
+            if self.is_ours(&incoming.message) {
+                found.push(DeadLetter { message: incoming.message.clone() });
+            }
+            look.keep(incoming.token);
+        }
+        look.close().await?;
+        Ok(found)
+    }
+
+    /// One dead letter by its id, among the first 10,000 of the channel. It stays where it is.
+    ///
+    /// # Errors
+    /// Of the transport.
+    pub async fn peek(&self, id: &MessageId) -> Result<Option<DeadLetter>> {
+        let mut look = Look::open(&self.broker, &self.channel).await?;
+        let mut found = None;
+        while found.is_none() {
+            let Some(incoming) = look.next().await? else { break };
+            look.keep(incoming.token);
+            if incoming.message.id == *id && self.is_ours(&incoming.message) {
+                found = Some(DeadLetter { message: incoming.message });
+            }
+        }
+        look.close().await?;
+        Ok(found)
+    }
+
+    /// Puts one dead letter back into the channel it came from, with attempts at 1, the same id, key and headers. It is
+    /// removed here only after its copy is confirmed there. `redriven` is 0 when it is not among the first 10,000.
+    ///
+    /// # Errors
+    /// As [`redrive_all`](Self::redrive_all).
+    pub async fn redrive(&self, id: &MessageId) -> Result<RedriveReport> {
+        self.move_back(|message| message.id == *id, true).await
+    }
+
+    /// Puts every dead letter of this view back, as [`redrive`](Self::redrive) does with one. What arrives while it
+    /// runs may be put back too; a message is put back at most [`MAX_REDRIVES`] times in its life.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a topic, unless [`to_every_subscription`](Self::to_every_subscription) allows it;
+    /// else of the transport, which leaves everything where it was.
+    pub async fn redrive_all(&self) -> Result<RedriveReport> {
+        self.move_back(|_| true, false).await
+    }
+
+    fn is_ours(&self, message: &Message) -> bool {
+        let info = message.history().dead_letter.as_deref();
+        let channel = info.and_then(|info| info.channel.as_deref());
+        let subscription = info.and_then(|info| info.subscription.as_deref());
+        let own = self.origin.subscription.as_ref().map(|subscription| subscription.name.as_str());
+        channel.is_none_or(|name| name == self.origin.channel.name.as_str())
+            && (subscription.is_none() || subscription == own)
+    }
+
+    async fn move_back(&self, chosen: impl Fn(&Message) -> bool, one: bool) -> Result<RedriveReport> {
+        if self.origin.channel.kind == ChannelKind::Topic && !self.to_every_subscription {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "redrive",
+                "a redrive reaches every subscription of a topic",
+            )
+            .with("channel", &self.origin)
+            .with_help("allow it with `.to_every_subscription()`"));
+        }
+        let transport = self.broker.transport();
+        let options = PublisherOptions::default();
+        let publisher =
+            Publisher::open(transport, self.origin.channel.clone(), options, self.broker.environment()).await?;
+        let mut look = Look::open(&self.broker, &self.channel).await?;
+        let mut report = RedriveReport::default();
+        let mut batch: Vec<(Token, Message)> = Vec::new();
+        loop {
+            let incoming = look.next().await?;
+            let last = incoming.is_none();
+            if let Some(Incoming { token, message, .. }) = incoming {
+                if !self.is_ours(&message) || !chosen(&message) {
+                    look.keep(token);
+                } else if message.history().hops >= MAX_REDRIVES {
+                    report.exhausted += 1;
+                    look.keep(token);
+                } else {
+                    batch.push((token, again(message)));
+                }
+            }
+            let found = one && (!batch.is_empty() || report.exhausted > 0);
+            if last || found || batch.len() >= BATCH {
+                put_back(&publisher, &mut look, std::mem::take(&mut batch), &mut report).await?;
+            }
+            if last || found {
+                break;
+            }
+        }
+        look.close().await?;
+        let _ = publisher.close(Duration::ZERO).await;
+        Ok(report)
+    }
+}
+
+/// The copy that is put back: a new life of the same message.
+fn again(message: Message) -> Message {
+    let history = History { hops: message.history().hops + 1, ..History::default() };
+    message.without_delay().with_history(history)
+}
+
+async fn put_back(
+    publisher: &Publisher,
+    look: &mut Look,
+    batch: Vec<(Token, Message)>,
+    report: &mut RedriveReport,
+) -> Result<()> {
+    let (tokens, copies): (Vec<Token>, Vec<Message>) = batch.into_iter().unzip();
+    let outcomes = publisher.publish_all(copies).await.into_outcomes();
+    let mut confirmed = 0;
+    for (token, outcome) in tokens.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(_) if look.remove(token) => confirmed += 1,
+            Ok(_) => report.maybe_twice += 1,
+            Err(error) => {
+                report.failed.push(error.error().clone());
+                look.keep(token);
+            }
+        }
+    }
+    let late = look.flush().await?;
+    report.redriven += confirmed - late.min(confirmed);
+    report.maybe_twice += late.min(confirmed);
+    Ok(())
+}
+
+/// One reading of a dead-letter channel: what is not removed is given back at the end.
+struct Look {
+    receiver: AnyReceiver,
+    settler: AnySettler,
+    inbox: Inbox,
+    kept: Vec<Token>,
+    seen: usize,
+}
+
+impl Look {
+    async fn open(broker: &Broker, channel: &Channel) -> Result<Self> {
+        let transport = broker.transport();
+        transport.ensure(&Ensure::new(channel.clone())).await?;
+        let mut how = OpenConsumer::new(Source::new(channel.clone(), None)?, 1);
+        how.prefetch = MOST;
+        how.longest_read = QUIET;
+        let OpenedConsumer { receiver, settler, .. } = transport.open_consumer(how).await?;
+        Ok(Look { receiver, settler, inbox: Inbox::new(), kept: Vec::new(), seen: 0 })
+    }
+
+    /// The next message; `None` when nothing came for a while, or enough is held.
+    async fn next(&mut self) -> Result<Option<Incoming>> {
+        if self.seen >= MOST {
+            return Ok(None);
+        }
+        let deadline = tokio::time::Instant::now() + QUIET;
+        loop {
+            while let Some(arrival) = self.inbox.pop() {
+                match arrival {
+                    Arrival::Message(incoming) => {
+                        self.seen += 1;
+                        return Ok(Some(*incoming));
+                    }
+                    // What was taken away is not ours to give back; settling it would be stale, and harmless.
+                    Arrival::Revoking { .. } | Arrival::Revoked { .. } | Arrival::LeaseLost(_) => {}
+                }
+            }
+            let room = MOST - self.seen;
+            let receive = poll_fn(|cx| self.receiver.poll_receive(cx, &mut self.inbox, room));
+            match tokio::time::timeout_at(deadline, receive).await {
+                Ok(received) => received?,
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Stays in the channel: given back at the end, so that it is not read twice.
+    fn keep(&mut self, token: Token) {
+        self.kept.push(token);
+    }
+
+    /// Gone from the channel. False when the lease was lost.
+    fn remove(&mut self, token: Token) -> bool {
+        let mut answers = Vec::with_capacity(1);
+        self.settler.record(&[(token, Disposition::Ack)], &mut answers);
+        answers.first() == Some(&Settled::Recorded)
+    }
+
+    /// Makes removals final; how many did not become so.
+    async fn flush(&mut self) -> Result<u64> {
+        let mut late = Vec::new();
+        poll_fn(|cx| self.settler.poll_flush(cx, &mut late)).await?;
+        Ok(late.len() as u64)
+    }
+
+    async fn close(mut self) -> Result<()> {
+        // A read in flight may still bring something: it goes back with the rest.
+        let stop = poll_fn(|cx| self.receiver.poll_stop(cx, &mut self.inbox));
+        // A broker that does not answer releases what we hold when the connection ends.
+        let _ = tokio::time::timeout(QUIET * 4, stop).await;
+        while let Some(arrival) = self.inbox.pop() {
+            if let Arrival::Message(incoming) = arrival {
+                self.kept.push(incoming.token);
+            }
+        }
+        let release: Vec<_> = self.kept.iter().map(|token| (*token, Disposition::Release)).collect();
+        let mut answers = Vec::with_capacity(release.len());
+        self.settler.record(&release, &mut answers);
+        let mut late = Vec::new();
+        poll_fn(|cx| match self.settler.poll_close(cx, &mut late) {
+            Poll::Ready(closed) => Poll::Ready(closed),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+}
