@@ -2,6 +2,7 @@
 //!
 //! Each task has a file of its own; this one is the command line.
 
+pub mod brokers;
 pub mod features;
 pub mod licences;
 pub mod report;
@@ -24,6 +25,8 @@ struct Cli {
 enum Task {
     /// Run every test of the workspace, doc tests included, and end with one line of totals.
     Test(testing::Options),
+    /// Start, stop and hurt real brokers.
+    Brokers(brokers::Options),
     /// Check each feature of each library alone, and none at all.
     Features,
     /// Check the licence of every dependency, list duplicates, prove that defaults stay light.
@@ -35,6 +38,7 @@ enum Task {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(options) => testing::run(&options),
+        Task::Brokers(options) => brokers::run(&options),
         Task::Features => features::run(),
         Task::Licences => licences::run(),
     };

@@ -1,14 +1,20 @@
 //! `cargo xtask test`: the test command of the project.
 //!
-//! Runs `cargo test` over the workspace, doc tests included, turns on `broker-tests` wherever a
-//! member has it, and ends with one line of totals. Nothing is skipped quietly: ignored tests are
+//! Starts the brokers that tests need, runs `cargo test` over the workspace, doc tests included and
+//! with `broker-tests` turned on wherever a member has it, ends what it started, and ends itself
+//! with one line of totals. Nothing is skipped quietly: ignored tests are
 //! counted in that line.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use clap::Args;
+use serde::Deserialize;
 
+use crate::brokers::place::Place;
+use crate::brokers::state::{Extras, State};
+use crate::brokers::table::{self, Broker};
+use crate::brokers::{self, urls};
 use crate::report::{Doing, Outcome, Problem};
 use crate::workspace::{self, Metadata, cargo};
 
@@ -21,8 +27,7 @@ pub struct Options {
     /// Leave out the tests that need a broker.
     #[arg(long)]
     no_brokers: bool,
-    /// Passed on to `cargo test`, such as `-p pontoon-core` or a test's name; without any,
-    /// the whole workspace runs.
+    /// Passed on to `cargo test`, such as `-p pontoon-core` or a test's name.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -73,24 +78,137 @@ impl Totals {
     }
 }
 
+/// What members say about the brokers of their tests, in `[package.metadata.pontoon]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Needs {
+    /// Names of brokers that must be up.
+    brokers: Vec<String>,
+    /// Names of brokers that must be installed; the tests start them by themselves.
+    installed: Vec<String>,
+    /// Whether the tests handle processes, which takes root on Linux.
+    native: bool,
+    /// Whether TLS must be on.
+    tls: bool,
+    /// Whether the user with few rights must be there.
+    users: bool,
+}
+
+/// A member with broker tests.
+struct Member<'a> {
+    name: &'a str,
+    needs: Needs,
+}
+
 /// Runs the task.
 ///
 /// # Errors
-/// When cargo cannot be run at all.
+/// When cargo cannot be run at all, or a broker does not get healthy.
 pub fn run(options: &Options) -> Outcome<ExitCode> {
     let metadata = workspace::metadata(false)?;
+    let chosen = packages(&options.rest);
+    let members = if options.no_brokers { Vec::new() } else { members(&metadata, &chosen)? };
     let mut command = cargo();
-    command.arg("test").arg("--no-fail-fast");
-    if options.rest.is_empty() {
+    command.args(["test", "--no-fail-fast"]);
+    if chosen.is_empty() {
         command.arg("--workspace");
-        if !options.no_brokers {
-            let features = broker_features(&metadata);
-            if !features.is_empty() {
-                command.arg("--features").arg(features.join(","));
-            }
-        }
+    }
+    if !members.is_empty() {
+        let features: Vec<_> = members.iter().map(|member| format!("{}/{BROKER_TESTS}", member.name)).collect();
+        command.arg("--features").arg(features.join(","));
     }
     command.args(&options.rest);
+    let place = Place::find()?;
+    let started = start_brokers(&place, &members, &mut command)?;
+    let outcome = count(command);
+    // Those that were up before stay up.
+    let ended = brokers::take_down(&place, &started, false);
+    let (totals, status) = outcome?;
+    ended?;
+    if options.no_brokers {
+        println!("not run: tests that need a broker (--no-brokers)");
+    }
+    // A build error or a crashed test binary fails without a result line of its own.
+    if !status.success() && totals.failed == 0 {
+        eprintln!("cargo test failed ({status}) beside the tests counted: see above");
+    }
+    println!("{}", totals.line());
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The members with broker tests that can run here; others are named.
+fn members<'a>(metadata: &'a Metadata, chosen: &[&str]) -> Outcome<Vec<Member<'a>>> {
+    let mut members = Vec::new();
+    for package in metadata.members() {
+        let asked = chosen.is_empty() || chosen.contains(&package.name.as_str());
+        if !asked || !package.features.contains_key(BROKER_TESTS) {
+            continue;
+        }
+        let needs = match package.metadata.get("pontoon") {
+            Some(own) => Needs::deserialize(own).doing(|| format!("[package.metadata.pontoon] of {}", package.name))?,
+            None => Needs::default(),
+        };
+        if needs.native && !brokers::native_works() {
+            println!("not run: broker tests of {}, which handle processes: they take root on Linux", package.name);
+            continue;
+        }
+        members.push(Member { name: &package.name, needs });
+    }
+    Ok(members)
+}
+
+/// The packages named in arguments for `cargo test`.
+fn packages(rest: &[String]) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut words = rest.iter().map(String::as_str).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "-p" || word == "--package" {
+            names.extend(words.next());
+        } else if let Some(name) = word.strip_prefix("--package=") {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Starts what the tests of `members` need and is not up, and tells the tests where it is.
+fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -> Outcome<Vec<&'static Broker>> {
+    let mut needed = Vec::new();
+    let mut installed = Vec::new();
+    let mut extras = Extras::default();
+    for Member { name, needs } in members {
+        extras = extras.and(Extras { tls: needs.tls, users: needs.users });
+        add(name, &needs.brokers, &mut needed)?;
+        add(name, &needs.installed, &mut installed)?;
+    }
+    brokers::install(place, &installed)?;
+    if needed.is_empty() {
+        return Ok(needed);
+    }
+    let started = brokers::not_up(place, &needed)?;
+    brokers::bring_up(place, &needed, extras, false)?;
+    for broker in &needed {
+        if let Some(state) = State::read(place, broker)? {
+            command.envs(urls::of(place, broker, &state));
+        }
+    }
+    Ok(started)
+}
+
+/// Adds the brokers of `names` to those `known`.
+fn add(package: &str, names: &[String], known: &mut Vec<&'static Broker>) -> Outcome<()> {
+    for name in names {
+        let broker = table::find(name)
+            .ok_or_else(|| Problem::new(format!("[package.metadata.pontoon] of {package}: no broker `{name}`")))?;
+        if !known.iter().any(|other| other.name == broker.name) {
+            known.push(broker);
+        }
+    }
+    Ok(())
+}
+
+/// Runs `cargo test`, shows its output and adds its results up.
+fn count(mut command: Command) -> Outcome<(Totals, ExitStatus)> {
     let mut child = command.stdout(Stdio::piped()).spawn().doing(|| "running cargo test".to_owned())?;
     let Some(stdout) = child.stdout.take() else {
         return Err(Problem::new("cargo test has no output"));
@@ -100,23 +218,9 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line.doing(|| "reading the output of cargo test".to_owned())?;
         // Tests may print anything; a reader that went away is no reason to stop the tests.
-        let _ = out.write_all(&line).and_then(|()| out.write_all(b"\n"));
+        let _ = out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         totals.add(&String::from_utf8_lossy(&line));
     }
     let status = child.wait().doing(|| "waiting for cargo test".to_owned())?;
-    // A build error or a crashed test binary fails without a result line of its own.
-    if !status.success() && totals.failed == 0 {
-        eprintln!("cargo test failed ({status}) beside the tests counted: see above");
-    }
-    println!("{}", totals.line());
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// `package/broker-tests` of every member that has the feature.
-fn broker_features(metadata: &Metadata) -> Vec<String> {
-    metadata
-        .members()
-        .filter(|package| package.features.contains_key(BROKER_TESTS))
-        .map(|package| format!("{}/{BROKER_TESTS}", package.name))
-        .collect()
+    Ok((totals, status))
 }

@@ -1,4 +1,11 @@
 //! Every test of xtask, in one binary.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "broker-tests")]
+mod brokers;
+mod command;
 mod licences;
+mod process;
+mod sandbox;
+mod table;
 mod totals;
