@@ -1,5 +1,7 @@
 //! The engine's consumer over the memory transport, in paused time: the shell around the state machine.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -39,6 +39,13 @@ pub(super) struct Core {
     scratch: Scratch,
 }
 
+/// What the driver answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applied {
+    /// Records whose lease was known to be lost.
+    pub(super) stale: usize,
+}
+
 /// What is to be done without the lock.
 #[must_use]
 pub(super) struct Aftermath {
@@ -107,59 +114,61 @@ impl Core {
         self.apply();
     }
 
-    /// Records at the driver what the machine decided. The answer to the last record.
-    pub(super) fn apply(&mut self) -> Option<Settled> {
-        let mut last = None;
+    /// Records at the driver what the machine decided.
+    pub(super) fn apply(&mut self) -> Applied {
+        let mut applied = Applied { stale: 0 };
         while !self.machine.records.is_empty() {
             let mut records = std::mem::replace(&mut self.machine.records, std::mem::take(&mut self.scratch.records));
-            let Some(settler) = &mut self.settler else {
-                // Without a connection every lease is lost.
-                for record in records.drain(..) {
-                    last = Some(Settled::Stale);
-                    self.machine.answered(record, Settled::Stale);
-                }
-                self.scratch.records = records;
-                continue;
-            };
-            let answers = &mut self.scratch.answers;
-            answers.clear();
-            let what = &mut self.scratch.what;
-            for record in &records {
-                let disposition = match &record.op {
-                    Op::Ack => Disposition::Ack,
-                    Op::Release => Disposition::Release,
-                    Op::Retry { after } => Disposition::Retry { after: *after },
-                    Op::Extend { by } => Disposition::Extend { by: *by },
-                    Op::Replace { dead_letter, message } => {
-                        // Borrows its successor, so it cannot wait in the reused vector; order is kept.
-                        if !what.is_empty() {
-                            settler.record(what, answers);
-                            what.clear();
-                        }
-                        let to = if *dead_letter { self.dead_letter_channel.as_ref() } else { None };
-                        let to = to.unwrap_or(&self.channel);
-                        settler.record(&[(record.token, Disposition::Replace { to, message })], answers);
-                        continue;
-                    }
-                };
-                what.push((record.token, disposition));
-            }
-            if !what.is_empty() {
-                settler.record(what, answers);
-                what.clear();
-            }
-            debug_assert_eq!(answers.len(), records.len(), "a settler answers every record");
-            // A missing answer is a defect of the driver; stale is the safe reading: the message comes again.
-            let mut answers = self.scratch.answers.drain(..);
-            for record in records.drain(..) {
-                let answer = answers.next().unwrap_or(Settled::Stale);
-                last = Some(answer);
+            self.record(&records);
+            debug_assert!(
+                self.settler.is_none() || self.scratch.answers.len() == records.len(),
+                "a settler answers every record"
+            );
+            // A missing answer is a defect of the driver, or the connection is gone and every lease lost with it:
+            // stale is the safe reading, the message comes again.
+            let mut answers = std::mem::take(&mut self.scratch.answers);
+            answers.resize(records.len(), Settled::Stale);
+            for (record, answer) in records.drain(..).zip(answers.drain(..)) {
+                applied.stale += usize::from(answer == Settled::Stale);
                 self.machine.answered(record, answer);
             }
-            drop(answers);
+            self.scratch.answers = answers;
             self.scratch.records = records;
         }
-        last
+        applied
+    }
+
+    fn record(&mut self, records: &[Record]) {
+        let Some(settler) = &mut self.settler else { return };
+        let answers = &mut self.scratch.answers;
+        if let [Record { token, op: Op::Ack, .. }] = records {
+            return settler.record(&[(*token, Disposition::Ack)], answers);
+        }
+        let what = &mut self.scratch.what;
+        for record in records {
+            let disposition = match &record.op {
+                Op::Ack => Disposition::Ack,
+                Op::Release => Disposition::Release,
+                Op::Retry { after } => Disposition::Retry { after: *after },
+                Op::Extend { by } => Disposition::Extend { by: *by },
+                Op::Replace { dead_letter, message } => {
+                    // Borrows its successor, so it cannot wait in the reused vector; order is kept.
+                    if !what.is_empty() {
+                        settler.record(what, answers);
+                        what.clear();
+                    }
+                    let to = if *dead_letter { self.dead_letter_channel.as_ref() } else { None };
+                    let to = to.unwrap_or(&self.channel);
+                    settler.record(&[(record.token, Disposition::Replace { to, message })], answers);
+                    continue;
+                }
+            };
+            what.push((record.token, disposition));
+        }
+        if !what.is_empty() {
+            settler.record(what, answers);
+            what.clear();
+        }
     }
 
     /// Flushes as far as it goes without waiting; whether nothing is left unflushed.

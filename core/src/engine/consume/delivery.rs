@@ -10,7 +10,8 @@ use super::shared::Shared;
 use super::slots::SlotRef;
 use crate::driver::{LateKind, Settled};
 use crate::{
-    Attempt, BrokerId, Error, ErrorKind, ErrorStatus, Message, ReasonKind, Result, Source, Text, bounded_error_text,
+    Attempt, BrokerId, Bytes, Error, ErrorKind, ErrorStatus, Message, ReasonKind, Result, Source, Text,
+    bounded_error_text,
 };
 
 /// One hand-over of a message, holding a lease until it is settled. Settling consumes it.
@@ -20,8 +21,8 @@ use crate::{
 pub struct Delivery {
     shared: Arc<Shared>,
     slot: SlotRef,
-    /// Absent once settled.
-    message: Option<Message>,
+    message: Message,
+    settled: bool,
     attempt: Attempt,
     broker_id: BrokerId,
     generation: u32,
@@ -30,15 +31,13 @@ pub struct Delivery {
 impl Delivery {
     pub(super) fn new(shared: Arc<Shared>, handover: Handover) -> Self {
         let Handover { slot, message, attempt, broker_id, generation } = handover;
-        Delivery { shared, slot, message: Some(message), attempt, broker_id, generation }
+        Delivery { shared, slot, message, settled: false, attempt, broker_id, generation }
     }
 
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {
-        static GONE: std::sync::LazyLock<Message> = std::sync::LazyLock::new(|| Message::new(""));
-        // Settling consumes the delivery, so nobody sees it without its message.
-        self.message.as_ref().unwrap_or(&GONE)
+        &self.message
     }
 
     /// Which attempt this is, as a range.
@@ -73,15 +72,34 @@ impl Delivery {
     }
 
     fn settle(&mut self, verdict: Verdict) -> Settled {
-        match self.message.take() {
-            Some(message) => self.shared.settle(self.slot, verdict, message, false).0,
-            None => Settled::Stale,
-        }
+        self.settled = true;
+        let message = std::mem::replace(&mut self.message, Message::new(Bytes::new()));
+        self.shared.settle(self.slot, verdict, message, false).0
     }
 
     /// Done: never again. Recorded at once, final with the next flush.
     pub fn ack(mut self) -> Settled {
-        self.settle(Verdict::Ack)
+        self.settled = true;
+        if self.shared.ack(std::iter::once(self.slot)) == 0 { Settled::Recorded } else { Settled::Stale }
+    }
+
+    /// Acknowledges many at once, which costs less for each; empties the vector, keeping its room. How many of them
+    /// were stale: those come again.
+    pub fn ack_all(deliveries: &mut Vec<Delivery>) -> usize {
+        let mut stale = 0;
+        let mut rest = deliveries.as_mut_slice();
+        while let Some(first) = rest.first() {
+            let shared = first.shared.clone();
+            let of_one = rest.iter().take_while(|delivery| Arc::ptr_eq(&delivery.shared, &shared)).count();
+            let (these, others) = rest.split_at_mut(of_one);
+            stale += shared.ack(these.iter_mut().map(|delivery| {
+                delivery.settled = true;
+                delivery.slot
+            }));
+            rest = others;
+        }
+        deliveries.clear();
+        stale
     }
 
     /// Done, and waits until the broker has it for good. Costs a round trip of its own.
@@ -90,7 +108,8 @@ impl Delivery {
     /// [`ErrorKind::Stale`] when the lease was lost; [`ErrorKind::Connection`] with status unknown when the connection
     /// was lost before the answer.
     pub async fn ack_confirmed(mut self) -> Result<()> {
-        let Some(message) = self.message.take() else { return Ok(()) };
+        self.settled = true;
+        let message = std::mem::replace(&mut self.message, Message::new(Bytes::new()));
         let (settled, number) = self.shared.settle(self.slot, Verdict::Ack, message, true);
         let stale = || {
             Error::new(ErrorKind::Stale, "acknowledge", "the lease was lost before the acknowledgement")
@@ -135,7 +154,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if self.message.is_some() {
+        if !self.settled {
             let _ = self.settle(Verdict::Release);
         }
     }
@@ -166,11 +185,11 @@ impl Lease {
         let now = self.shared.clock.now();
         let mut core = self.shared.core();
         let answer = core.machine.extend(self.slot, by, now);
-        let recorded = core.apply();
+        let stale = core.apply().stale > 0;
         let after = core.aftermath(0);
         drop(core);
         self.shared.after(after);
-        if answer == Settled::Recorded { recorded.unwrap_or(answer) } else { answer }
+        if stale { Settled::Stale } else { answer }
     }
 
     /// Whether the lease is over: lost, or the delivery settled.

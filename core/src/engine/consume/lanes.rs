@@ -1,23 +1,33 @@
 //! Key lanes: of each key at most one delivery at a time; the others wait in line without holding up other keys.
 //!
-//! A lane is a linked list through the slots, so that waiting costs no allocation.
+//! A lane is a linked list through the slots, so that waiting costs no allocation; each slot knows its lane, so that a
+//! key is hashed once for each delivery.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::Key;
 
-/// No slot.
+/// No slot, or no lane.
 pub(super) const NIL: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: HashMap<Key, Lane>,
+    hasher: DefaultHashBuilder,
+    by_key: HashTable<u32>,
+    lanes: Vec<Lane>,
+    free: Vec<u32>,
+    /// The links, one for each slot.
+    next: Vec<u32>,
     blocked: u32,
     parked: usize,
 }
 
 #[derive(Debug)]
 struct Lane {
+    key: Key,
+    hash: u64,
     head: u32,
     tail: u32,
     len: u32,
@@ -25,61 +35,90 @@ struct Lane {
     blocked: bool,
 }
 
-/// The links, one for each slot.
-#[derive(Debug, Default)]
-pub(super) struct Links(Vec<u32>);
-
-impl Links {
-    fn next(&self, slot: u32) -> u32 {
-        self.0.get(slot as usize).copied().unwrap_or(NIL)
-    }
-    fn set(&mut self, slot: u32, next: u32) {
-        let index = slot as usize;
-        if index >= self.0.len() {
-            self.0.resize(index + 1, NIL);
-        }
-        self.0[index] = next;
-    }
-}
-
 impl Lanes {
-    /// Puts the slot in line; says whether it is at the head and may start.
-    pub(super) fn push(&mut self, key: &Key, slot: u32, links: &mut Links) -> bool {
-        links.set(slot, NIL);
-        if let Some(lane) = self.lanes.get_mut(key) {
-            links.set(lane.tail, slot);
+    /// Puts the slot in line: its lane, and whether it is at the head and may start.
+    pub(super) fn push(&mut self, key: &Key, slot: u32) -> (u32, bool) {
+        self.link(slot, NIL);
+        let hash = self.hasher.hash_one(key.as_bytes());
+        if let Some(&index) = self.by_key.find(hash, |index| self.lanes[*index as usize].key == *key) {
+            let tail = self.lanes[index as usize].tail;
+            self.link(tail, slot);
+            let lane = &mut self.lanes[index as usize];
             lane.tail = slot;
             lane.len += 1;
             self.parked += usize::from(lane.blocked);
-            false
-        } else {
-            self.lanes.insert(key.clone(), Lane { head: slot, tail: slot, len: 1, blocked: false });
-            true
+            return (index, false);
         }
+        let lane = Lane { key: key.clone(), hash, head: slot, tail: slot, len: 1, blocked: false };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.lanes[index as usize] = lane;
+                index
+            }
+            None => {
+                self.lanes.push(lane);
+                self.lanes.len() as u32 - 1
+            }
+        };
+        let lanes = &self.lanes;
+        self.by_key.insert_unique(hash, index, |index| lanes[*index as usize].hash);
+        (index, true)
     }
 
-    /// The head is done: the next in line, which is the new head and may start.
-    pub(super) fn pop(&mut self, key: &Key, slot: u32, links: &Links) -> Option<u32> {
-        self.set_blocked(key, slot, false);
-        let lane = self.lanes.get_mut(key)?;
-        if lane.head != slot {
+    fn link(&mut self, slot: u32, next: u32) {
+        let index = slot as usize;
+        if index >= self.next.len() {
+            self.next.resize(index + 1, NIL);
+        }
+        self.next[index] = next;
+    }
+
+    /// Takes a slot out of its lane, wherever it stands; the new head, if it was the head and another one follows.
+    pub(super) fn remove(&mut self, lane: u32, slot: u32) -> Option<u32> {
+        let Some(found) = self.lanes.get_mut(lane as usize).filter(|found| found.len > 0) else { return None };
+        if found.head != slot {
+            self.remove_behind(lane, slot);
             return None;
         }
-        let next = links.next(slot);
-        if next == NIL {
-            self.lanes.remove(key);
-            None
-        } else {
-            lane.head = next;
-            lane.len -= 1;
-            Some(next)
+        if found.blocked {
+            found.blocked = false;
+            self.blocked -= 1;
+            self.parked -= found.len as usize - 1;
         }
+        found.len -= 1;
+        found.head = self.next[slot as usize];
+        if found.len > 0 {
+            return Some(found.head);
+        }
+        let hash = found.hash;
+        if let Ok(entry) = self.by_key.find_entry(hash, |index| *index == lane) {
+            entry.remove();
+        }
+        self.free.push(lane);
+        None
+    }
+
+    fn remove_behind(&mut self, lane: u32, slot: u32) {
+        let mut before = self.lanes[lane as usize].head;
+        while self.next[before as usize] != slot {
+            before = self.next[before as usize];
+            if before == NIL {
+                return;
+            }
+        }
+        self.next[before as usize] = self.next[slot as usize];
+        let lane = &mut self.lanes[lane as usize];
+        if lane.tail == slot {
+            lane.tail = before;
+        }
+        lane.len -= 1;
+        self.parked -= usize::from(lane.blocked);
     }
 
     /// Says whether the head of this lane holds up the ones behind it for longer than a handler runs.
-    pub(super) fn set_blocked(&mut self, key: &Key, head: u32, blocked: bool) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        if lane.head != head || lane.blocked == blocked {
+    pub(super) fn set_blocked(&mut self, lane: u32, head: u32, blocked: bool) {
+        let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
+        if lane.len == 0 || lane.head != head || lane.blocked == blocked {
             return;
         }
         lane.blocked = blocked;
@@ -94,50 +133,30 @@ impl Lanes {
     }
 
     /// Everything behind this slot in its lane, the last first: taken out in that order, none becomes the head.
-    pub(super) fn behind(&self, key: &Key, slot: u32, links: &Links) -> Vec<u32> {
-        let Some(lane) = self.lanes.get(key) else { return Vec::new() };
+    pub(super) fn behind(&self, lane: u32, slot: u32) -> Vec<u32> {
+        let Some(lane) = self.lanes.get(lane as usize).filter(|lane| lane.len > 0) else { return Vec::new() };
         let mut at = lane.head;
         while at != slot {
             if at == NIL {
                 return Vec::new();
             }
-            at = links.next(at);
+            at = self.next[at as usize];
         }
         let mut behind = Vec::new();
-        at = links.next(slot);
+        at = self.next[slot as usize];
         while at != NIL {
             behind.push(at);
-            at = links.next(at);
+            at = self.next[at as usize];
         }
         behind.reverse();
         behind
     }
 
-    /// Takes a slot out of line, wherever it stands; the new head, if it was the head.
-    pub(super) fn remove(&mut self, key: &Key, slot: u32, links: &mut Links) -> Option<u32> {
-        let lane = self.lanes.get_mut(key)?;
-        if lane.head == slot {
-            return self.pop(key, slot, links);
-        }
-        let mut before = lane.head;
-        while links.next(before) != slot {
-            before = links.next(before);
-            if before == NIL {
-                return None;
-            }
-        }
-        links.set(before, links.next(slot));
-        if lane.tail == slot {
-            lane.tail = before;
-        }
-        lane.len -= 1;
-        self.parked -= usize::from(lane.blocked);
-        None
-    }
-
     /// Forgets all lanes: every lease is lost.
     pub(super) fn clear(&mut self) {
+        self.by_key.clear();
         self.lanes.clear();
+        self.free.clear();
         self.blocked = 0;
         self.parked = 0;
     }
@@ -159,58 +178,65 @@ mod tests {
 
     #[test]
     fn one_at_a_time_in_order() {
-        let (mut lanes, mut links) = (Lanes::default(), Links::default());
+        let mut lanes = Lanes::default();
         let (a, b) = (Key::from("a"), Key::from("b"));
-        assert!(lanes.push(&a, 3, &mut links));
-        assert!(!lanes.push(&a, 1, &mut links));
-        assert!(!lanes.push(&a, 2, &mut links));
-        assert!(lanes.push(&b, 0, &mut links));
-        assert_eq!(lanes.pop(&a, 3, &links), Some(1));
-        assert_eq!(lanes.pop(&a, 3, &links), None, "no longer the head");
-        assert_eq!(lanes.pop(&a, 1, &links), Some(2));
-        assert_eq!(lanes.pop(&a, 2, &links), None);
-        assert!(lanes.push(&a, 3, &mut links), "an empty lane is gone");
+        let (lane, head) = lanes.push(&a, 3);
+        assert!(head);
+        assert_eq!(lanes.push(&a, 1), (lane, false));
+        assert_eq!(lanes.push(&a, 2), (lane, false));
+        let (other, head) = lanes.push(&b, 0);
+        assert!(head && other != lane);
+        assert_eq!(lanes.remove(lane, 3), Some(1));
+        assert_eq!(lanes.remove(lane, 3), None, "no longer in line");
+        assert_eq!(lanes.remove(lane, 1), Some(2));
+        assert_eq!(lanes.remove(lane, 2), None);
+        assert_eq!(lanes.remove(lane, 2), None, "the lane is gone");
+        assert_eq!(lanes.push(&a, 3), (lane, true), "its place is used again");
+        assert_eq!(lanes.push(&b, 4), (other, false));
     }
 
     #[test]
     fn parked_counts_what_stands_behind_blocked_heads() {
-        let (mut lanes, mut links) = (Lanes::default(), Links::default());
+        let mut lanes = Lanes::default();
         let a = Key::from("a");
-        for slot in 0..4 {
-            lanes.push(&a, slot, &mut links);
-        }
-        lanes.set_blocked(&a, 1, true);
+        let lane = (0..4).fold(NIL, |_, slot| lanes.push(&a, slot).0);
+        lanes.set_blocked(lane, 1, true);
         assert_eq!((lanes.blocked_keys(), lanes.parked()), (0, 0), "only the head blocks");
-        lanes.set_blocked(&a, 0, true);
-        lanes.set_blocked(&a, 0, true);
+        lanes.set_blocked(lane, 0, true);
+        lanes.set_blocked(lane, 0, true);
         assert_eq!((lanes.blocked_keys(), lanes.parked()), (1, 3));
-        lanes.push(&a, 4, &mut links);
+        lanes.push(&a, 4);
         assert_eq!(lanes.parked(), 4);
-        assert_eq!(lanes.pop(&a, 0, &links), Some(1));
+        assert_eq!(lanes.remove(lane, 0), Some(1));
         assert_eq!((lanes.blocked_keys(), lanes.parked()), (0, 0));
-        lanes.set_blocked(&a, 1, true);
+        lanes.set_blocked(lane, 1, true);
         assert_eq!((lanes.blocked_keys(), lanes.parked()), (1, 3));
-        assert_eq!(lanes.behind(&a, 2, &links), [4, 3]);
-        assert_eq!(lanes.behind(&a, 4, &links), [0u32; 0]);
-        assert_eq!(lanes.behind(&a, 77, &links), [0u32; 0]);
+        assert_eq!(lanes.behind(lane, 2), [4, 3]);
+        assert_eq!(lanes.behind(lane, 4), [0u32; 0]);
+        assert_eq!(lanes.behind(lane, 77), [0u32; 0]);
+        lanes.set_blocked(lane, 1, false);
+        assert_eq!((lanes.blocked_keys(), lanes.parked()), (0, 0));
     }
 
     #[test]
     fn slots_leave_from_anywhere() {
-        let (mut lanes, mut links) = (Lanes::default(), Links::default());
+        let mut lanes = Lanes::default();
         let a = Key::from("a");
-        for slot in 0..4 {
-            lanes.push(&a, slot, &mut links);
-        }
-        lanes.set_blocked(&a, 0, true);
-        assert_eq!(lanes.remove(&a, 2, &mut links), None);
-        assert_eq!(lanes.remove(&a, 3, &mut links), None);
-        assert_eq!(lanes.remove(&a, 9, &mut links), None, "not in line");
+        let lane = (0..4).fold(NIL, |_, slot| lanes.push(&a, slot).0);
+        lanes.set_blocked(lane, 0, true);
+        assert_eq!(lanes.remove(lane, 2), None);
+        assert_eq!(lanes.remove(lane, 3), None);
+        assert_eq!(lanes.remove(lane, 9), None, "not in line");
         assert_eq!(lanes.parked(), 1);
-        lanes.push(&a, 5, &mut links);
-        assert_eq!(lanes.remove(&a, 0, &mut links), Some(1));
+        lanes.push(&a, 5);
+        assert_eq!(lanes.remove(lane, 0), Some(1));
         assert_eq!(lanes.parked(), 0);
-        assert_eq!(lanes.pop(&a, 1, &links), Some(5));
-        assert_eq!(lanes.pop(&a, 5, &links), None);
+        assert_eq!(lanes.remove(lane, 1), Some(5));
+        assert_eq!(lanes.remove(lane, 5), None);
+        lanes.push(&a, 1);
+        lanes.clear();
+        assert_eq!((lanes.blocked_keys(), lanes.parked()), (0, 0));
+        assert_eq!(lanes.remove(lane, 1), None);
+        assert!(lanes.push(&a, 1).1);
     }
 }

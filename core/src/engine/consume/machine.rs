@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::lanes::{Lanes, Links};
+use super::lanes::{Lanes, NIL};
 use super::note::{Note, Wants};
 use super::pace::Pacer;
 use super::slots::{Purpose, Slot, SlotRef, Slots, State, Then};
@@ -96,7 +96,6 @@ pub(crate) struct Machine {
     config: Config,
     slots: Slots,
     lanes: Lanes,
-    links: Links,
     ready: VecDeque<u32>,
     timers: BinaryHeap<Reverse<(Moment, u32, u32)>>,
     /// When the leases must be looked at.
@@ -129,7 +128,6 @@ impl Machine {
             config,
             slots: Slots::default(),
             lanes: Lanes::default(),
-            links: Links::default(),
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
             sweep_at: Moment::NEVER,
@@ -177,15 +175,19 @@ impl Machine {
             None => Moment::NEVER,
         };
         self.outstanding += 1;
-        let index = self.slots.insert(incoming, self.config.order.is_ordered(), lease_until);
+        let index = self.slots.insert(incoming, lease_until);
         if self.draining {
             self.give_back(index);
             return;
         }
-        if let Some(key) = &self.slots.get(index).key
-            && !self.lanes.push(key, index, &mut self.links)
+        if self.config.order.is_ordered()
+            && let Some(key) = self.slots.get(index).message.as_ref().and_then(|m| m.key.as_ref())
         {
-            return;
+            let (lane, head) = self.lanes.push(key, index);
+            self.slots.get_mut(index).lane = lane;
+            if !head {
+                return;
+            }
         }
         self.start(index);
     }
@@ -251,8 +253,9 @@ impl Machine {
             return;
         }
         // It will come again, and those behind it in its lane must come after it: they are given back unseen.
-        if let Some(key) = self.slots.get(index).key.clone() {
-            for follower in self.lanes.behind(&key, index, &self.links) {
+        let lane = self.slots.get(index).lane;
+        if lane != NIL {
+            for follower in self.lanes.behind(lane, index) {
                 self.give_back(follower);
             }
         }
@@ -370,27 +373,20 @@ impl Machine {
         let index = of.slot;
         self.running -= 1;
         if slot.lost {
-            self.slots.remove(index);
-            self.note(Note::Stale { id: message.id });
+            self.note_stale(index);
             return Settled::Stale;
         }
         if self.config.at_most_once {
-            return self.settle_at_most_once(index, verdict, message);
+            self.settle_at_most_once(index, &verdict);
+            return Settled::Recorded;
         }
         match verdict {
-            Verdict::Ack => {
-                self.pacer.settled(&message.id);
-                let id = self.config.wants.settled.then(|| message.id.clone());
-                let number = self.unflushed.next_number();
-                let token = self.slots.get(index).token;
-                self.records.push(Record { token, op: Op::Ack, number, waits: None, id });
-                self.finish(index);
-            }
+            Verdict::Ack => self.record_ack(index),
             Verdict::Release => {
                 let wait = self.pacer.released(&message.id);
                 self.slots.get_mut(index).message = Some(message);
                 // With a key it stays: were it given back, and one behind it not, its key's order would be lost.
-                let back = self.config.give_back && self.slots.get(index).key.is_none();
+                let back = self.config.give_back && self.slots.get(index).lane == NIL;
                 let then = if back { Then::GiveBack } else { Then::Redispatch };
                 self.hold(index, self.now + wait, then);
             }
@@ -407,22 +403,53 @@ impl Machine {
         Settled::Recorded
     }
 
+    /// The fast path of every message: it was handled.
+    pub(crate) fn ack(&mut self, of: SlotRef) -> Settled {
+        let Some(slot) = self.slots.find(of) else { return Settled::Stale };
+        let lost = slot.lost;
+        self.running -= 1;
+        if lost {
+            self.note_stale(of.slot);
+            return Settled::Stale;
+        }
+        if self.config.at_most_once {
+            self.settle_at_most_once(of.slot, &Verdict::Ack);
+        } else {
+            self.record_ack(of.slot);
+        }
+        Settled::Recorded
+    }
+
+    /// A delivery that was lost is settled too late: nothing of it is left.
+    fn note_stale(&mut self, index: u32) {
+        let id = self.id_of(index);
+        self.slots.remove(index);
+        self.note(Note::Stale { id });
+    }
+
+    fn record_ack(&mut self, index: u32) {
+        let slot = self.slots.get(index);
+        self.pacer.settled(&slot.id);
+        let (token, id) = (slot.token, self.config.wants.settled.then(|| slot.id.clone()));
+        let number = self.unflushed.next_number();
+        self.records.push(Record::new(token, Op::Ack, number, None, id));
+        self.finish(index);
+    }
+
     /// It was settled before it was handled: what did not succeed is dropped, with an event.
-    fn settle_at_most_once(&mut self, index: u32, verdict: Verdict, message: Message) -> Settled {
+    fn settle_at_most_once(&mut self, index: u32, verdict: &Verdict) {
         let reason = match verdict {
             Verdict::Ack => None,
-            Verdict::DeadLetter { reason, .. } => Some(reason),
+            Verdict::DeadLetter { reason, .. } => Some(*reason),
             Verdict::Retry { .. } | Verdict::Release => Some(ReasonKind::MaxAttempts),
         };
+        let id = self.id_of(index);
         match reason {
-            Some(reason) => self.note(Note::Dropped { id: message.id.clone(), reason: Some(reason) }),
-            None if self.config.wants.settled => {
-                self.notes.push(Note::Settled { id: message.id.clone(), released: false });
-            }
+            Some(reason) => self.note(Note::Dropped { id, reason: Some(reason) }),
+            None if self.config.wants.settled => self.notes.push(Note::Settled { id, released: false }),
             None => {}
         }
         self.finish(index);
-        Settled::Recorded
     }
 
     fn count_failure_time(&mut self, index: u32) {
@@ -445,7 +472,7 @@ impl Machine {
         match self.config.order {
             Order::Block { max_blocked_keys, longest_wait, spill } => {
                 let since = self.slots.get(index).trouble.as_ref().and_then(|t| t.blocked_since).unwrap_or(self.now);
-                let over = self.slots.get(index).key.is_some() && self.lanes.blocked_keys() >= max_blocked_keys;
+                let over = self.slots.get(index).lane != NIL && self.lanes.blocked_keys() >= max_blocked_keys;
                 if over || self.now.since(since) >= longest_wait {
                     return self.spill(index, attempt, spill, error);
                 }
@@ -660,7 +687,7 @@ impl Machine {
                 let token = slot.token;
                 let waits = Some(self.slots.name(index));
                 let number = self.unflushed.next_number();
-                self.records.push(Record { token, op: Op::Extend { by: lease }, number, waits, id: None });
+                self.records.push(Record::new(token, Op::Extend { by: lease }, number, waits, None));
                 self.slots.get_mut(index).lease_until = self.now + lease;
                 self.sweep_at = self.sweep_at.min(self.now + lease / 2);
             } else {
@@ -677,7 +704,7 @@ impl Machine {
             let (token, lease_until) = (slot.token, slot.lease_until.max(now + by));
             let number = self.unflushed.next_number();
             let waits = Some(of);
-            self.records.push(Record { token, op: Op::Extend { by: lease_until.since(now) }, number, waits, id: None });
+            self.records.push(Record::new(token, Op::Extend { by: lease_until.since(now) }, number, waits, None));
             self.slots.get_mut(of.slot).lease_until = lease_until;
         }
         Settled::Recorded
@@ -695,7 +722,7 @@ impl Machine {
         let number = self.unflushed.next_number();
         let wanted = self.config.wants.settled || self.config.wants.rare;
         let id = if wanted { Some(self.id_of(index)) } else { None };
-        self.records.push(Record { token, op, number, waits, id });
+        self.records.push(Record::new(token, op, number, waits, id));
     }
 
     /// The number of the newest settlement.
@@ -707,9 +734,9 @@ impl Machine {
     pub(crate) fn answered(&mut self, record: Record, answer: Settled) {
         match answer {
             Settled::Recorded => {
-                if self.config.wants.settled && matches!(record.op, Op::Ack | Op::Release) && record.waits.is_none() {
+                if self.config.wants.settled && matches!(record.op, Op::Ack | Op::Release) && record.waits().is_none() {
                     let released = matches!(record.op, Op::Release);
-                    if let Some(id) = record.id.clone() {
+                    if let Some(id) = record.id() {
                         self.notes.push(Note::Settled { id, released });
                     }
                 }
@@ -749,7 +776,7 @@ impl Machine {
         self.now = now;
         let covered: Vec<Record> = if late.is_empty() {
             // The common case needs no copy unless a slot waits for it.
-            self.unflushed.end().filter(|r| r.waits.is_some()).collect()
+            self.unflushed.end().filter(|r| r.waits().is_some()).collect()
         } else {
             self.unflushed.end().collect()
         };
@@ -767,7 +794,7 @@ impl Machine {
     }
 
     fn became_final(&mut self, record: Record) {
-        let Some(of) = record.waits else { return };
+        let Some(of) = record.waits() else { return };
         if self.slots.find(of).is_none_or(|slot| slot.state != State::Finalising) {
             return;
         }
@@ -784,7 +811,7 @@ impl Machine {
     fn ended_late(&mut self, record: Record, kind: LateKind) {
         match (&record.op, kind) {
             (Op::Extend { .. }, LateKind::Stale) => {
-                if let Some(of) = record.waits
+                if let Some(of) = record.waits()
                     && self.slots.find(of).is_some_and(|slot| !slot.lost)
                 {
                     self.lose(of.slot);
@@ -792,7 +819,7 @@ impl Machine {
             }
             // It ends when it would have ended; there is time to try again.
             (Op::Extend { by }, _) => {
-                if let Some(of) = record.waits
+                if let Some(of) = record.waits()
                     && let Some(slot) = self.slots.find(of)
                 {
                     let lease_until = slot.lease_until - *by / 2;
@@ -802,20 +829,20 @@ impl Machine {
             }
             (Op::Replace { .. }, LateKind::Stale) => {
                 self.note_late(&record, LateKind::Stale);
-                if let Some(of) = record.waits.filter(|of| self.slots.find(*of).is_some()) {
+                if let Some(of) = record.waits().filter(|of| self.slots.find(*of).is_some()) {
                     self.finish(of.slot);
                 }
             }
             // Trying again is safe: if it had happened, the token is stale by now.
             (Op::Replace { .. }, LateKind::Failed(error) | LateKind::Unknown(error)) => {
-                if let Some(of) = record.waits.filter(|of| self.slots.find(*of).is_some()) {
+                if let Some(of) = record.waits().filter(|of| self.slots.find(*of).is_some()) {
                     self.successor_failed(of.slot, error);
                 }
             }
             // At most once: not settled for certain, so the handler must not run.
-            (_, kind) if record.waits.is_some() => {
+            (_, kind) if record.waits().is_some() => {
                 self.note_late(&record, kind);
-                if let Some(of) = record.waits.filter(|of| self.slots.find(*of).is_some()) {
+                if let Some(of) = record.waits().filter(|of| self.slots.find(*of).is_some()) {
                     let id = self.id_of(of.slot);
                     self.note(Note::Dropped { id, reason: None });
                     self.finish(of.slot);
@@ -830,7 +857,7 @@ impl Machine {
         match &kind {
             LateKind::Stale => {
                 self.late.stale += 1;
-                if let Some(id) = record.id.clone() {
+                if let Some(id) = record.id() {
                     self.note(Note::Stale { id });
                 }
             }
@@ -868,15 +895,16 @@ impl Machine {
     // ---- leaving
 
     fn block_lane(&mut self, index: u32, blocked: bool) {
-        if let Some(key) = &self.slots.get(index).key {
-            self.lanes.set_blocked(key, index, blocked);
+        let lane = self.slots.get(index).lane;
+        if lane != NIL {
+            self.lanes.set_blocked(lane, index, blocked);
         }
     }
 
     /// Takes a delivery out of its lane; the next of its key that may start.
     fn leave(&mut self, index: u32) -> Option<u32> {
-        let key = self.slots.get(index).key.as_ref()?;
-        self.lanes.remove(key, index, &mut self.links)
+        let lane = std::mem::replace(&mut self.slots.get_mut(index).lane, NIL);
+        if lane == NIL { None } else { self.lanes.remove(lane, index) }
     }
 
     /// The delivery is over: the next of its key may start.

@@ -166,7 +166,7 @@ impl Pump {
         while let Poll::Ready(Some((slot, outcome))) = self.storing.poll_next_unpin(cx) {
             let mut core = self.shared.core();
             core.machine.successor_done(slot, outcome, now);
-            core.apply();
+            let _ = core.apply();
             let after = core.aftermath(0);
             drop(core);
             self.shared.after(super::core::Aftermath { pump: false, ..after });

@@ -144,31 +144,43 @@ impl Shared {
         }
     }
 
-    /// Settles one delivery; the answer, and the settlement's number. With `watch`, how it ends is remembered.
-    pub(super) fn settle(&self, slot: SlotRef, verdict: Verdict, message: Message, watch: bool) -> (Settled, u64) {
-        let is_ack = matches!(verdict, Verdict::Ack);
-        let now = if is_ack { None } else { Some(self.clock.now()) };
+    /// Acknowledges deliveries of this consumer; how many were stale.
+    pub(super) fn ack(&self, slots: impl Iterator<Item = SlotRef>) -> usize {
         let mut core = self.core();
-        if let Some(now) = now {
-            core.machine.set_now(now);
+        let mut stale = 0;
+        for slot in slots {
+            stale += usize::from(core.machine.ack(slot) == Settled::Stale);
         }
-        let number = core.machine.last_number() + 1;
-        if watch {
-            core.machine.watch(number);
-        }
-        let mut answer = core.machine.settle(slot, verdict, message);
-        let recorded = core.apply();
-        if is_ack && answer == Settled::Recorded {
-            answer = recorded.unwrap_or(answer);
-        }
+        stale += core.apply().stale;
+        self.settled(core);
+        stale
+    }
+
+    fn settled(&self, mut core: MutexGuard<'_, Core>) {
         if core.machine.unflushed() >= FLUSH_AT {
             let clock = self.clock;
             core.flush(&self.pump_waker, || clock.now());
         }
         let mut after = core.aftermath(0);
-        after.lost |= self.leases.load(Ordering::SeqCst) > 0;
+        after.lost |= self.leases.load(Ordering::Relaxed) > 0;
         drop(core);
         self.after(after);
+    }
+
+    /// Settles one delivery; the answer, and the settlement's number. With `watch`, how it ends is remembered.
+    pub(super) fn settle(&self, slot: SlotRef, verdict: Verdict, message: Message, watch: bool) -> (Settled, u64) {
+        let now = self.clock.now();
+        let mut core = self.core();
+        core.machine.set_now(now);
+        let number = core.machine.last_number() + 1;
+        if watch {
+            core.machine.watch(number);
+        }
+        let mut answer = core.machine.settle(slot, verdict, message);
+        if core.apply().stale > 0 && watch {
+            answer = Settled::Stale;
+        }
+        self.settled(core);
         (answer, number)
     }
 

@@ -1,7 +1,8 @@
 //! The deliveries that are outstanding, each in a slot that is reused.
 
+use super::lanes::NIL;
 use crate::driver::{Incoming, Token};
-use crate::{BrokerId, Error, Key, Message, MessageId, Moment, ReasonKind, Text};
+use crate::{BrokerId, Error, Message, MessageId, Moment, ReasonKind, Text};
 
 /// Names one use of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,8 @@ pub(super) struct Slot {
     pub(super) token: Token,
     /// Kept here too, for the message is with the application while it runs.
     pub(super) id: MessageId,
-    /// Its lane; `None` on unordered channels.
-    pub(super) key: Option<Key>,
+    /// Its lane; none for messages without a key and on unordered channels.
+    pub(super) lane: u32,
     pub(super) broker_id: BrokerId,
     pub(super) deliveries: Option<u32>,
     pub(super) broker_failures: u32,
@@ -101,36 +102,44 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn insert(&mut self, incoming: Incoming, ordered: bool, lease_until: Moment) -> u32 {
-        let trouble =
-            incoming.undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));
-        let new = Slot {
+    pub(super) fn insert(&mut self, incoming: Incoming, lease_until: Moment) -> u32 {
+        let Incoming { token, message, broker_id, deliveries, failures, undecodable, expired } = incoming;
+        let trouble = undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));
+        let id = message.id.clone();
+        // Field by field into a slot that is used again: a slot is large, and this is the path of every message.
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.all[index as usize];
+            slot.turn = slot.turn.wrapping_add(1);
+            slot.state = State::Waiting;
+            slot.lost = false;
+            slot.expired = expired;
+            slot.token = token;
+            slot.id = id;
+            slot.lane = NIL;
+            slot.broker_id = broker_id;
+            slot.deliveries = deliveries;
+            slot.broker_failures = failures;
+            slot.lease_until = lease_until;
+            slot.message = Some(message);
+            slot.trouble = trouble;
+            return index;
+        }
+        self.all.push(Slot {
             turn: 0,
             state: State::Waiting,
             lost: false,
-            expired: incoming.expired,
-            token: incoming.token,
-            id: incoming.message.id.clone(),
-            key: if ordered { incoming.message.key.clone() } else { None },
-            broker_id: incoming.broker_id,
-            deliveries: incoming.deliveries,
-            broker_failures: incoming.failures,
+            expired,
+            token,
+            id,
+            lane: NIL,
+            broker_id,
+            deliveries,
+            broker_failures: failures,
             lease_until,
-            message: Some(incoming.message),
+            message: Some(message),
             trouble,
-        };
-        match self.free.pop() {
-            Some(index) => {
-                let slot = &mut self.all[index as usize];
-                let turn = slot.turn.wrapping_add(1);
-                *slot = Slot { turn, ..new };
-                index
-            }
-            None => {
-                self.all.push(new);
-                u32::try_from(self.all.len() - 1).unwrap_or(super::lanes::NIL)
-            }
-        }
+        });
+        u32::try_from(self.all.len() - 1).unwrap_or(NIL)
     }
 
     pub(super) fn remove(&mut self, index: u32) {

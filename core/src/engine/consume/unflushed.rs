@@ -6,17 +6,36 @@ use super::slots::SlotRef;
 use crate::driver::Token;
 use crate::{Message, MessageId};
 
-/// What is to be recorded at the driver.
+/// What is to be recorded at the driver. Small, for there is one for every message.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) token: Token,
     pub(crate) op: Op,
     /// Counts up; a settlement that must be recorded again keeps its number.
     pub(super) number: u64,
-    /// The slot that waits for this to be final, if any.
-    pub(super) waits: Option<SlotRef>,
-    /// For events; made only when someone listens or something waits.
-    pub(super) id: Option<MessageId>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Debug)]
+struct More {
+    waits: Option<SlotRef>,
+    id: Option<MessageId>,
+}
+
+impl Record {
+    /// `waits`: the slot that waits for this to be final. `id`: for events.
+    pub(super) fn new(token: Token, op: Op, number: u64, waits: Option<SlotRef>, id: Option<MessageId>) -> Self {
+        let more = (waits.is_some() || id.is_some()).then(|| Box::new(More { waits, id }));
+        Record { token, op, number, more }
+    }
+
+    pub(super) fn waits(&self) -> Option<SlotRef> {
+        self.more.as_ref().and_then(|more| more.waits)
+    }
+
+    pub(super) fn id(&self) -> Option<MessageId> {
+        self.more.as_ref().and_then(|more| more.id.clone())
+    }
 }
 
 /// The disposition, owned until it is final.
