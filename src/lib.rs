@@ -6,6 +6,8 @@ mod codec;
 mod connect;
 mod context;
 mod dead_letters;
+#[cfg(all(doctest, feature = "memory", feature = "json"))]
+mod guide;
 mod hook;
 pub mod middleware;
 pub mod prelude;
