@@ -107,4 +107,10 @@ impl<W> Groups<W> {
         }
         this.waiter.take()
     }
+
+    /// Whether no group is under way.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.len() == self.free.len()
+    }
 }

@@ -805,6 +805,23 @@ impl<W> Machine<W> {
         }
     }
 
+    /// Messages and bytes accepted.
+    #[cfg(test)]
+    pub(super) fn room_taken(&self) -> (usize, usize) {
+        self.room.taken()
+    }
+
+    /// Whether nothing is left of anything.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.gates.is_empty()
+            && self.groups.is_empty()
+            && self.slots.in_use() == 0
+            && self.owed.is_empty()
+            && self.queue.is_empty()
+            && self.outbox.is_empty()
+    }
+
     // --- closing -------------------------------------------------------------------------------------------------
 
     /// Turns away everyone who waits for room.

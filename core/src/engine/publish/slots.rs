@@ -193,6 +193,18 @@ impl<W> Slots<W> {
         self.unresolved
     }
 
+    /// Slots that are not free.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        let mut free = 0;
+        let mut next = self.free;
+        while next != NONE {
+            free += 1;
+            next = self[next].next;
+        }
+        self.all.len() - free
+    }
+
     /// Whether this use of the slot still is.
     pub(super) fn is(&self, index: u32, seq: u64) -> bool {
         self.all.get(index as usize).is_some_and(|slot| slot.seq == seq)

@@ -1,4 +1,5 @@
 //! The publisher against a simulated broker, and its machine against a model.
 
 mod basics;
+mod model;
 mod sim;
