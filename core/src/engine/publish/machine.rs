@@ -18,7 +18,7 @@ use super::outbox::Outbox;
 use super::outcome::{Outcome, PublishError, PublisherStats};
 use super::policy;
 use super::room::Room;
-use super::slots::{Issued, Owner, Slot, Slots, State};
+use super::slots::{Owner, Slot, Slots, State};
 use crate::driver::{BatchSource, Ticket};
 use crate::{Behaviour, Channel, Error, Event, EventHook, Key, Message, Moment, PublishOutcome, Receipt, Rejection};
 
@@ -146,6 +146,7 @@ impl<W> Machine<W> {
     }
 
     /// When [`tick`](Self::tick) has something to do next.
+    #[inline]
     pub(super) fn next_timer(&self) -> Moment {
         let deadline = self.slots.first().map(|first| self.slots[first].deadline);
         let resend = self.resting.peek().map(|Reverse((due, ..))| *due);
@@ -161,16 +162,19 @@ impl<W> Machine<W> {
 
     // --- accepting -----------------------------------------------------------------------------------------------
 
-    /// Issues a message. It is accepted at once when there is room and nobody waits for it; else it waits its turn.
-    pub(super) fn issue(&mut self, message: Message, deadline: Moment, owner: Owner<W>) -> Place {
+    /// Issues the message. It is accepted at once when there is room and nobody waits for it; else it waits its turn.
+    #[inline]
+    pub(super) fn issue(&mut self, message: &mut Option<Message>, deadline: Moment, owner: Owner<W>) -> Place {
         let seq = self.next_seq;
         self.next_seq += 1;
         // The queue and the list of the unresolved are ordered by issue and must be by deadline too; clock reads of
         // several threads may arrive out of order.
-        let deadline = deadline.max(self.last_deadline);
-        self.last_deadline = deadline;
-        let weight = message.weight();
-        let slot = self.slots.insert(Issued { message, owner, seq, deadline, weight });
+        self.last_deadline = deadline.max(self.last_deadline);
+        let weight = message.as_ref().map_or(0, Message::weight);
+        let this = self.slots.insert(message, owner, seq);
+        this.deadline = self.last_deadline;
+        this.weight = weight;
+        let slot = this.index;
         if self.queue.is_empty() && self.room.take(weight) {
             self.accept(slot);
         } else {
@@ -180,6 +184,7 @@ impl<W> Machine<W> {
     }
 
     /// Room was taken for the message.
+    #[inline]
     fn accept(&mut self, slot: u32) {
         self.stats.accepted += 1;
         self.slots.link(slot);
@@ -216,6 +221,7 @@ impl<W> Machine<W> {
     }
 
     /// Puts a message where it belongs: into the outbox, or behind the earlier ones of its key.
+    #[inline]
     fn route(&mut self, slot: u32) {
         let this = &mut self.slots[slot];
         if self.gates.mode != Gating::None
@@ -283,12 +289,14 @@ impl<W> Machine<W> {
     }
 
     /// After anything was resolved: whoever waited for it.
+    #[inline]
     pub(super) fn settle_waiters(&mut self) {
         self.grant();
         let oldest = self.slots.first().map(|first| self.slots[first].seq);
         self.flushes.advance(oldest, &mut self.woken);
     }
 
+    #[inline]
     fn confirm(&mut self, slot: u32, receipt: Receipt, now: &impl Fn() -> Moment) {
         if let Some(hook) = &self.config.hook_published
             && let Some(message) = &self.slots[slot].message
@@ -298,11 +306,14 @@ impl<W> Machine<W> {
         }
         // Most of the time there is no gate, and the key need not even be looked at.
         let gated = self.gates.mode != Gating::None && (!self.gates.is_empty() || !self.failed.is_empty());
-        let seq = self.slots[slot].seq;
-        let message = self.slots[slot].message.take();
+        let this = &mut self.slots[slot];
+        let seq = this.seq;
+        let key = if gated { this.message.as_mut().and_then(|message| message.key.take()) } else { None };
+        // In place: moving a message only to drop it is measurable.
+        this.message = None;
         self.stats.confirmed += 1;
         self.deliver(slot, Ok(receipt));
-        if gated && let Some(key) = message.and_then(|message| message.key) {
+        if let Some(key) = key {
             if self.gates.mode == Gating::AfterFailure {
                 self.overtake(&key, seq);
                 if !self.failed.is_empty() {
@@ -536,6 +547,7 @@ impl<W> Machine<W> {
     }
 
     /// Hands the outcome to its owner and frees what the message held.
+    #[inline]
     fn deliver(&mut self, slot: u32, outcome: Outcome) {
         self.slots.unlink(slot);
         let this = &self.slots[slot];
@@ -547,11 +559,13 @@ impl<W> Machine<W> {
         }
     }
 
+    #[inline]
     fn hand_over(&mut self, slot: u32, outcome: Outcome) {
         self.slots[slot].state = State::Idle;
         self.tell(slot, outcome);
     }
 
+    #[inline]
     fn tell(&mut self, slot: u32, outcome: Outcome) {
         let this = &mut self.slots[slot];
         match &mut this.owner {
@@ -588,6 +602,7 @@ impl<W> Machine<W> {
     // --- owners --------------------------------------------------------------------------------------------------
 
     /// The outcome, when it is there; after that the place is gone.
+    #[inline]
     pub(super) fn take(&mut self, place: Place) -> Option<Outcome> {
         if !self.slots.is(place.slot, place.seq) {
             return None;

@@ -65,14 +65,15 @@ where
 }
 
 fn published(outcomes: Vec<Option<Outcome>>) -> Published {
-    // A group is finished when each place has its outcome; the vector is reused in place.
-    Published::new(outcomes.into_iter().flatten().collect())
+    // A group is finished when each place has its outcome. `flatten` would not reuse the vector in place.
+    #[allow(clippy::filter_map_identity)]
+    Published::new(outcomes.into_iter().filter_map(|outcome| outcome).collect())
 }
 
 /// Takes the next chunk from the iterator. Whether there may be more.
 fn fill(
     messages: &mut impl Iterator<Item = Message>,
-    chunk: &mut Vec<Message>,
+    chunk: &mut Vec<Option<Message>>,
     refused: &mut Vec<(usize, Error)>,
 ) -> bool {
     let mut bytes = 0;
@@ -82,7 +83,7 @@ fn fill(
             refused.push((chunk.len(), error));
         }
         bytes += message.weight();
-        chunk.push(message);
+        chunk.push(Some(message));
     }
     // An iterator that knows that it is at its end saves a round.
     messages.size_hint().1 != Some(0)
@@ -93,7 +94,7 @@ fn issue(
     shared: &Shared,
     group: Option<u32>,
     expected: usize,
-    chunk: &mut Vec<Message>,
+    chunk: &mut Vec<Option<Message>>,
     refused: &mut Vec<(usize, Error)>,
     last: bool,
 ) -> (u32, Option<Vec<Option<Outcome>>>) {
@@ -106,16 +107,20 @@ fn issue(
         let deadline = now + lane.machine.deliver_within();
         let count = chunk.len();
         let mut refused = refused.drain(..).peekable();
-        for (place, mut message) in chunk.drain(..).enumerate() {
+        for (place, message) in chunk.iter_mut().enumerate() {
+            let Some(fresh) = message else { continue };
             let invalid = refused.next_if(|(at, _)| *at == place).map(|(_, error)| error);
-            if let Some(error) = invalid.or_else(|| lane.check(&message).err()) {
-                lane.machine.groups.add_outcome(group, Err(PublishError::rejected(error, message)));
+            if let Some(error) = invalid.or_else(|| lane.check(fresh, wall_ms).err()) {
+                if let Some(message) = message.take() {
+                    lane.machine.groups.add_outcome(group, Err(PublishError::rejected(error, message)));
+                }
                 continue;
             }
-            lane.stamp(&mut message, wall_ms);
+            lane.stamp(fresh, wall_ms);
             let index = lane.machine.groups.open_place(group);
             lane.machine.issue(message, deadline, Owner::Group { group, index });
         }
+        chunk.clear();
         if queue_was_empty && (idle || count >= WORTH_SUBMITTING) {
             while shared.submit(lane, now) {}
             shared.empty_inbox(lane);

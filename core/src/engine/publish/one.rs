@@ -4,13 +4,13 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::machine::{Entry, Place};
 use super::outcome::{Outcome, PublishError};
-use super::shared::Shared;
+use super::shared::{Lane, Shared};
 use super::slots::Owner;
-use crate::Message;
+use crate::{Bytes, Error, Message};
 
 /// A publish under way, made by [`Publisher::publish`](super::Publisher::publish).
 ///
@@ -19,13 +19,10 @@ use crate::Message;
 #[must_use = "a publish does nothing until it is awaited"]
 pub struct Publish<'a> {
     shared: &'a Shared,
-    stage: Stage,
-}
-
-enum Stage {
-    Fresh(Message),
-    Issued(Place),
-    Done,
+    /// Until it is issued.
+    message: Option<Message>,
+    /// From then on, until it is ready.
+    place: Option<Place>,
 }
 
 /// The outcome of a message that was accepted by [`Publisher::enqueue`](super::Publisher::enqueue). Dropping it is fine.
@@ -34,31 +31,40 @@ pub struct Pending {
     place: Option<Place>,
 }
 
-/// Issues a message, unless it can never be sent.
-fn issue(shared: &Shared, mut message: Message, owner: Owner<std::task::Waker>) -> Result<Place, PublishError> {
-    if let Err(error) = message.validate() {
-        return Err(PublishError::rejected(error, message));
+/// Issues a message, unless it can never be sent; then, still under the lane, looks at what became of it.
+#[inline]
+fn issue<R>(
+    shared: &Shared,
+    message: &mut Option<Message>,
+    owner: Owner<Waker>,
+    then: impl FnOnce(&mut Lane, Place) -> R,
+) -> Result<R, Error> {
+    match message {
+        Some(fresh) => fresh.validate()?,
+        None => panic!("a publish was polled after it was ready"),
     }
     let now = shared.clock.now();
     shared.with(|lane| {
-        if let Err(error) = lane.check(&message) {
-            return Err(PublishError::rejected(error, message));
+        let wall_ms = shared.clock.wall_ms(now);
+        if let Some(fresh) = message {
+            lane.check(fresh, wall_ms)?;
+            lane.stamp(fresh, wall_ms);
         }
-        lane.stamp(&mut message, shared.clock.wall_ms(now));
         let alone = lane.machine.unresolved() == 0;
         let deadline = now + lane.machine.deliver_within();
         let place = lane.machine.issue(message, deadline, owner);
         // An idle publisher does not wait for the pump; a busy one leaves the message to the next batch.
         if alone {
             shared.submit(lane, now);
+            shared.empty_inbox(lane);
         }
-        Ok(place)
+        Ok(then(lane, place))
     })
 }
 
 impl<'a> Publish<'a> {
     pub(super) fn new(shared: &'a Shared, message: Message) -> Self {
-        Publish { shared, stage: Stage::Fresh(message) }
+        Publish { shared, message: Some(message), place: None }
     }
 }
 
@@ -66,35 +72,51 @@ impl Future for Publish<'_> {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let shared = self.shared;
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Fresh(message) => match issue(shared, message, Owner::One(None)) {
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(place) => self.stage = Stage::Issued(place),
-            },
-            Stage::Issued(place) => self.stage = Stage::Issued(place),
-            Stage::Done => panic!("`Publish` was polled after it was ready"),
+        let this = &mut *self;
+        let looked = match this.place {
+            Some(place) => Ok((place, this.shared.with(|lane| lane.take_or_wait(place, cx)))),
+            None => issue(this.shared, &mut this.message, Owner::One(None), |lane, place| {
+                (place, lane.take_or_wait(place, cx))
+            }),
+        };
+        match looked {
+            Ok((_, (Some(outcome), _))) => {
+                this.place = None;
+                Poll::Ready(outcome)
+            }
+            Ok((place, (None, _old_waker))) => {
+                this.place = Some(place);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(refused(error, &mut this.message))),
         }
-        let Stage::Issued(place) = self.stage else { return Poll::Pending };
-        let polled = poll_outcome(shared, place, cx);
-        if polled.is_ready() {
-            self.stage = Stage::Done;
+    }
+}
+
+/// Hands back a message that was not issued.
+fn refused(error: Error, message: &mut Option<Message>) -> PublishError {
+    PublishError::rejected(error, message.take().unwrap_or_else(|| Message::new(Bytes::new())))
+}
+
+impl Lane {
+    /// The outcome, or the waker that `cx` replaces.
+    #[inline]
+    fn take_or_wait(&mut self, place: Place, cx: &Context<'_>) -> (Option<Outcome>, Option<Waker>) {
+        match self.machine.take(place) {
+            Some(outcome) => (Some(outcome), None),
+            None => (None, self.machine.rewake(place, cx.waker().clone())),
         }
-        polled
     }
 }
 
 fn poll_outcome(shared: &Shared, place: Place, cx: &Context<'_>) -> Poll<Outcome> {
-    let (outcome, _old_waker) = shared.with(|lane| match lane.machine.take(place) {
-        Some(outcome) => (Some(outcome), None),
-        None => (None, lane.machine.rewake(place, cx.waker().clone())),
-    });
+    let (outcome, _old_waker) = shared.with(|lane| lane.take_or_wait(place, cx));
     outcome.map_or(Poll::Pending, Poll::Ready)
 }
 
 impl Drop for Publish<'_> {
     fn drop(&mut self) {
-        if let Stage::Issued(place) = self.stage {
+        if let Some(place) = self.place {
             let _old_waker = self.shared.with(|lane| lane.machine.detach(place));
         }
     }
@@ -102,7 +124,9 @@ impl Drop for Publish<'_> {
 
 /// Waits for room, then gives the outcome to come.
 pub(super) async fn enqueue(shared: &Arc<Shared>, message: Message) -> Result<Pending, PublishError> {
-    let place = issue(shared, message, Owner::Entering(None))?;
+    let mut message = Some(message);
+    let place = issue(shared, &mut message, Owner::Entering(None), |_, place| place)
+        .map_err(|error| refused(error, &mut message))?;
     // From here on dropping this future drops the place, as dropping the outcome would.
     let mut pending = Pending { shared: Arc::clone(shared), place: Some(place) };
     poll_fn(|cx| {

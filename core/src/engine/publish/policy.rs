@@ -1,8 +1,8 @@
 //! When a message is sent again, and the words of the outcomes that the engine itself decides.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Error, ErrorKind, ErrorStatus};
+use crate::{Capabilities, Capability, Delay, Error, ErrorKind, ErrorStatus, Message, Result};
 
 const FIRST_RESEND: Duration = Duration::from_millis(20);
 const LONGEST_RESEND: Duration = Duration::from_secs(2);
@@ -64,4 +64,62 @@ pub(super) fn overtaken(cause: &Error) -> Error {
     )
     .with_status(ErrorStatus::Temporary)
     .with_source(cause.clone())
+}
+
+/// The body is over the profile's limit.
+pub(super) fn too_large(len: usize, max: u64, capabilities: &Capabilities) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "publish",
+        format!("a body of {len} bytes is over the {max} that the profile takes"),
+    )
+    .with("profile", capabilities.profile())
+    .with_help("store large bodies elsewhere and send a reference")
+}
+
+/// Compares what a single message asks for (delay, TTL, priority) with what the profile does.
+pub(super) fn check_asked(message: &Message, capabilities: &Capabilities, wall_ms: u64) -> Result<()> {
+    let limits = &capabilities.limits;
+    if let Some(delay) = message.delay() {
+        has(capabilities, Capability::PublishDelay)?;
+        let delay = match delay {
+            Delay::For(delay) => delay,
+            Delay::Until(then) => since_1970(then).saturating_sub(Duration::from_millis(wall_ms)),
+        };
+        if let Some(max) = limits.max_delay
+            && delay > max
+        {
+            return Err(beyond(capabilities, "delay", format!("{delay:?}"), format!("{max:?}")));
+        }
+    }
+    if message.ttl().is_some() {
+        has(capabilities, Capability::MessageTtl)?;
+    }
+    if let Some(priority) = message.priority() {
+        has(capabilities, Capability::Priority)?;
+        if let Some(count) = limits.priorities
+            && u16::from(priority) >= count
+        {
+            return Err(beyond(capabilities, "priority", priority.to_string(), count.saturating_sub(1).to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn has(capabilities: &Capabilities, capability: Capability) -> Result<()> {
+    if capabilities.has(capability) {
+        return Ok(());
+    }
+    let (level, profile) = (capabilities.level(capability), capabilities.profile());
+    let words = format!("the message asks for `{capability}`, which is {level} on profile {profile}");
+    Err(Error::new(ErrorKind::Unsupported, "publish", words).with("capability", capability).with("profile", profile))
+}
+
+fn beyond(capabilities: &Capabilities, limit: &'static str, asked: String, most: String) -> Error {
+    let words = format!("the message asks for a {limit} of {asked}, the profile takes at most {most}");
+    Error::new(ErrorKind::Unsupported, "publish", words).with("limit", limit).with("profile", capabilities.profile())
 }

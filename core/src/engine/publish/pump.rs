@@ -90,10 +90,7 @@ impl Pump {
             }
             if more {
                 tokio::task::yield_now().await;
-                if self.pass(true) {
-                    // More than one pass may hold: let others run, then go on.
-                    self.shared.signal.raise();
-                }
+                self.pass(true);
                 if self.reap() {
                     continue;
                 }
@@ -111,7 +108,7 @@ impl Pump {
         let shared = &*self.shared;
         let now = shared.clock.now();
         shared.with_as_pump(&mut self.woken, |lane| {
-            lane.called = false;
+            lane.awake = true;
             lane.full = false;
             shared.drive(lane);
             shared.empty_inbox(lane);
@@ -121,13 +118,11 @@ impl Pump {
                 shared.lose(lane, stuck);
             }
             if submit {
-                for _ in 0..BATCHES_PER_PASS {
-                    let more = shared.submit(lane, now);
-                    shared.empty_inbox(lane);
-                    if !more {
-                        break;
-                    }
+                let mut batches = 0;
+                while batches < BATCHES_PER_PASS && shared.submit(lane, now) {
+                    batches += 1;
                 }
+                shared.empty_inbox(lane);
             }
             lane.machine.sendable() > 0 && lane.producer.is_some() && !lane.full
         })
@@ -196,8 +191,8 @@ impl Pump {
             if self.shared.signal.poll(cx).is_ready() {
                 return Poll::Ready(Woken::Called);
             }
-            let (armed, closing) = self.shared.timer();
-            let due = armed.min(closing).min(link_timer);
+            let Some(armed) = self.shared.rest() else { return Poll::Ready(Woken::Called) };
+            let due = armed.min(link_timer);
             if self.timer.poll(&self.shared, due, cx).is_ready() { Poll::Ready(Woken::Called) } else { Poll::Pending }
         })
         .await

@@ -17,10 +17,7 @@ use super::policy;
 use super::signal::Signal;
 use crate::driver::{AnyProducer, Batch, CompletionSink, Producer, Ticket};
 use crate::engine::Clock;
-use crate::{
-    Capabilities, Capability, Channel, Error, ErrorKind, IdGenerator, Message, MessageId, Moment, PublishOutcome,
-    Result,
-};
+use crate::{Capabilities, Channel, Error, IdGenerator, Message, Moment, PublishOutcome, Result};
 
 /// The most messages offered in one call: what holds the lane must be short.
 pub(super) const MAX_BATCH: usize = 128;
@@ -50,8 +47,8 @@ pub(super) struct Lane {
     pub armed: Moment,
     /// The producer took nothing: its waker tells when to offer again.
     pub full: bool,
-    /// The pump was told that there is work, and has not looked yet.
-    pub called: bool,
+    /// The pump is awake, or was called: it looks for work before it sleeps.
+    pub awake: bool,
     ids: IdGenerator,
     scratch: Outcomes,
 }
@@ -75,7 +72,7 @@ pub(super) struct Shared {
     pub channel: Channel,
     pub closed: Notify,
     /// A buffer for the messages of the next `publish_all`.
-    spare: Mutex<Vec<Message>>,
+    spare: Mutex<Vec<Option<Message>>>,
 }
 
 /// The completions of one generation.
@@ -124,7 +121,7 @@ impl Shared {
                 report: None,
                 armed: Moment::NEVER,
                 full: false,
-                called: false,
+                awake: true,
                 ids: IdGenerator::seeded(seed),
                 scratch: Vec::new(),
             }),
@@ -154,7 +151,6 @@ impl Shared {
         let mut lane = lock(&self.lane);
         let result = work(&mut lane);
         self.empty_inbox(&mut lane);
-        lane.armed = lane.machine.next_timer();
         std::mem::swap(woken, &mut lane.machine.woken);
         drop(lane);
         for waker in woken.drain(..) {
@@ -197,13 +193,17 @@ impl Shared {
                 }
             };
             call |= !woken.is_empty();
-            let news = call && !lane.called;
-            lane.called |= call;
+            // Nobody calls the pump twice.
+            let news = call && !lane.awake;
+            lane.awake |= call;
             drop(lane);
             if news {
                 self.signal.raise();
             }
-            for waker in [first, second].into_iter().flatten() {
+            if let Some(waker) = first {
+                waker.wake();
+            }
+            if let Some(waker) = second {
                 waker.wake();
             }
             if !self.arrived.swap(false, Ordering::AcqRel) {
@@ -263,6 +263,8 @@ impl Shared {
 
     /// Offers one batch. Whether it is worth offering more.
     pub(super) fn submit(&self, lane: &mut Lane, now: Moment) -> bool {
+        // A failure that was told before must hold back the later messages of its key.
+        self.empty_inbox(lane);
         let Some(producer) = &mut lane.producer else { return false };
         if lane.machine.sendable() == 0 {
             return false;
@@ -293,79 +295,59 @@ impl Shared {
         }
     }
 
-    /// When the machine has something to do, and when closing is over.
-    pub(super) fn timer(&self) -> (Moment, Moment) {
-        self.with(|lane| match lane.phase {
-            Phase::Closing(by) => (lane.armed, by),
-            Phase::Open | Phase::Closed => (lane.armed, Moment::NEVER),
+    /// Before the pump sleeps: when it is to wake at the latest. `None`: there is work now.
+    ///
+    /// From here on whoever makes work calls the pump, which has registered for it; before, it would have been told
+    /// what it knows, and never sleep while the producer is full.
+    pub(super) fn rest(&self) -> Option<Moment> {
+        self.with(|lane| {
+            self.empty_inbox(lane);
+            lane.armed = match lane.phase {
+                Phase::Closing(by) => lane.machine.next_timer().min(by),
+                Phase::Open | Phase::Closed => lane.machine.next_timer(),
+            };
+            let work = self.pump_has_work(lane);
+            lane.awake = work;
+            (!work).then_some(lane.armed)
         })
     }
 
     // --- buffers -------------------------------------------------------------------------------------------------
 
     /// An empty buffer, with room from last time.
-    pub(super) fn buffer(&self) -> Vec<Message> {
+    pub(super) fn buffer(&self) -> Vec<Option<Message>> {
         std::mem::take(&mut lock(&self.spare))
     }
 
     /// Gives the buffer back.
-    pub(super) fn return_buffer(&self, buffer: Vec<Message>) {
+    pub(super) fn return_buffer(&self, buffer: Vec<Option<Message>>) {
         *lock(&self.spare) = buffer;
     }
 }
 
 impl Lane {
-    /// Whether a publish may go on, and with what the profile cannot do: nothing is dropped silently.
-    pub(super) fn check(&self, message: &Message) -> Result<()> {
+    /// Whether a message may be sent: the publisher is open, and the profile does what the message asks for. Nothing is
+    /// ignored or clamped.
+    pub(super) fn check(&self, message: &Message, wall_ms: u64) -> Result<()> {
         if self.phase != Phase::Open {
             return Err(policy::closed());
         }
-        let (capabilities, limits) = (&self.capabilities, &self.capabilities.limits);
-        if let Some(max) = limits.max_body
+        if let Some(max) = self.capabilities.limits.max_body
             && message.body.len() as u64 > max
         {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                "publish",
-                format!("a body of {} bytes is over the {max} that the profile takes", message.body.len()),
-            )
-            .with("profile", capabilities.profile())
-            .with_help("store large bodies elsewhere and send a reference"));
+            return Err(policy::too_large(message.body.len(), max, &self.capabilities));
         }
-        let asked = [
-            (Capability::PublishDelay, message.delay().is_some()),
-            (Capability::MessageTtl, message.ttl().is_some()),
-            (Capability::Priority, message.priority().is_some()),
-        ];
-        for (capability, asked) in asked {
-            if asked && !capabilities.has(capability) {
-                let level = capabilities.level(capability);
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "publish",
-                    format!(
-                        "the message asks for `{capability}`, which is {level} on profile {}",
-                        capabilities.profile()
-                    ),
-                )
-                .with("capability", capability)
-                .with("profile", capabilities.profile()));
-            }
-        }
-        Ok(())
+        let plain = message.delay().is_none() && message.ttl().is_none() && message.priority().is_none();
+        if plain { Ok(()) } else { policy::check_asked(message, &self.capabilities, wall_ms) }
     }
 
     /// Gives the message what only the publisher knows.
     pub(super) fn stamp(&mut self, message: &mut Message, wall_ms: u64) {
         if message.id.is_unset() {
-            message.id = self.next_id(wall_ms);
+            message.id = self.ids.next(wall_ms);
         }
         if message.timestamp_ms == 0 {
             message.timestamp_ms = wall_ms;
         }
-    }
-
-    fn next_id(&mut self, wall_ms: u64) -> MessageId {
-        self.ids.next(wall_ms)
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Slot<W> {
     pub message: Option<Message>,
     pub outcome: Option<Outcome>,
     pub owner: Owner<W>,
+    /// Where it is in the slab.
+    pub index: u32,
     /// The issue number: unique for ever, so that it names this use of the slot.
     pub seq: u64,
     pub deadline: Moment,
@@ -63,6 +65,29 @@ pub(super) struct Slot<W> {
     next: u32,
 }
 
+impl<W> Slot<W> {
+    fn empty(index: u32) -> Self {
+        Slot {
+            message: None,
+            outcome: None,
+            owner: Owner::Nobody,
+            index,
+            seq: 0,
+            deadline: Moment::ZERO,
+            submitted: Moment::ZERO,
+            not_before: Moment::ZERO,
+            weight: 0,
+            generation: 0,
+            tries: 0,
+            state: State::Idle,
+            unsure: false,
+            last_error: None,
+            previous: NONE,
+            next: NONE,
+        }
+    }
+}
+
 /// The slab.
 #[derive(Debug)]
 pub(super) struct Slots<W> {
@@ -74,59 +99,32 @@ pub(super) struct Slots<W> {
     unresolved: usize,
 }
 
-/// What a message brings into its slot.
-pub(super) struct Issued<W> {
-    pub message: Message,
-    pub owner: Owner<W>,
-    pub seq: u64,
-    pub deadline: Moment,
-    pub weight: usize,
-}
-
 impl<W> Slots<W> {
     pub(super) fn new() -> Self {
         Slots { all: Vec::new(), free: NONE, first: NONE, last: NONE, unresolved: 0 }
     }
 
-    /// Puts a message in.
-    pub(super) fn insert(&mut self, new: Issued<W>) -> u32 {
-        let index = if self.free == NONE {
-            self.all.push(Slot {
-                message: None,
-                outcome: None,
-                owner: Owner::Nobody,
-                seq: 0,
-                deadline: Moment::ZERO,
-                submitted: Moment::ZERO,
-                not_before: Moment::ZERO,
-                weight: 0,
-                generation: 0,
-                tries: 0,
-                state: State::Idle,
-                unsure: false,
-                last_error: None,
-                previous: NONE,
-                next: NONE,
-            });
-            (self.all.len() - 1) as u32
-        } else {
-            let index = self.free;
-            self.free = self.all[index as usize].next;
-            index
-        };
-        let slot = &mut self.all[index as usize];
+    /// Takes a message in. It comes by reference so that it moves once, and not through every function's frame.
+    #[inline]
+    pub(super) fn insert(&mut self, message: &mut Option<Message>, owner: Owner<W>, seq: u64) -> &mut Slot<W> {
+        if self.free == NONE {
+            self.free = self.all.len() as u32;
+            self.all.push(Slot::empty(self.free));
+        }
+        let slot = &mut self.all[self.free as usize];
+        self.free = slot.next;
         slot.state = State::Queued;
-        slot.message = Some(new.message);
-        slot.owner = new.owner;
-        slot.seq = new.seq;
-        slot.deadline = new.deadline;
-        slot.weight = new.weight;
+        debug_assert!(slot.message.is_none());
+        std::mem::swap(&mut slot.message, message);
+        slot.owner = owner;
+        slot.seq = seq;
         slot.tries = 0;
         slot.unsure = false;
-        index
+        slot
     }
 
     /// Puts an accepted message at the end of the unresolved list.
+    #[inline]
     pub(super) fn link(&mut self, index: u32) {
         let last = self.last;
         let slot = &mut self[index];
@@ -142,6 +140,7 @@ impl<W> Slots<W> {
     }
 
     /// Takes a message that was resolved off the list.
+    #[inline]
     pub(super) fn unlink(&mut self, index: u32) {
         let (previous, next) = (self[index].previous, self[index].next);
         if previous == NONE {
@@ -158,6 +157,7 @@ impl<W> Slots<W> {
     }
 
     /// Gives the slot back when nobody needs it any more.
+    #[inline]
     pub(super) fn free_if_done(&mut self, index: u32) {
         let free = self.free;
         let slot = &mut self[index];
@@ -172,6 +172,7 @@ impl<W> Slots<W> {
     }
 
     /// The slot that this ticket names, while its outcome is owed.
+    #[inline]
     pub(super) fn owing(&mut self, ticket: Ticket) -> Option<&mut Slot<W>> {
         let slot = self.all.get_mut(ticket.slot as usize)?;
         (slot.generation == ticket.generation && matches!(slot.state, State::Sent | State::Owed)).then_some(slot)

@@ -2,4 +2,5 @@
 
 mod basics;
 mod model;
+mod schedules;
 mod sim;

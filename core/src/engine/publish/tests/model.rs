@@ -202,7 +202,7 @@ impl World {
         let (message, key) = self.make(a);
         let deadline = self.now + self.machine.deliver_within();
         let owner = if b % 3 == 0 { Owner::Entering(Some(number)) } else { Owner::One(Some(number)) };
-        let place = self.machine.issue(message, deadline, owner);
+        let place = self.machine.issue(&mut Some(message), deadline, owner);
         let entered = self.machine.entry(place) == Entry::Accepted;
         self.note(key, place, Wanted::One(place), entered);
     }
@@ -215,7 +215,7 @@ impl World {
             let (message, key) = self.make(a.wrapping_add(i * 7));
             let deadline = self.now + self.machine.deliver_within();
             let index = self.machine.groups.open_place(id);
-            let place = self.machine.issue(message, deadline, Owner::Group { group: id, index });
+            let place = self.machine.issue(&mut Some(message), deadline, Owner::Group { group: id, index });
             self.note(key, place, Wanted::Group(self.groups.len()), false);
             members.push(number);
         }

@@ -1,6 +1,6 @@
 //! A broker in memory with seeded faults, for the shell's tests. Faults are decided per message when it is taken.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -80,6 +80,7 @@ pub(crate) struct Store {
     /// Messages that came again without the mark.
     pub unmarked: usize,
     pub seen: HashSet<MessageId>,
+    pub refused: HashSet<MessageId>,
     pub most_unanswered: usize,
     pub ensured: Vec<String>,
     pub opened: u32,
@@ -99,6 +100,7 @@ pub(crate) struct Sim {
     pub capabilities: Capabilities,
     seed: u64,
     start: Instant,
+    tracing: bool,
 }
 
 impl Sim {
@@ -107,7 +109,14 @@ impl Sim {
             .with(Capability::OrderPerKey, Level::Native)
             .with(Capability::FanOut, Level::Native);
         capabilities.behaviour = knobs.behaviour.clone();
-        Sim { knobs, store: Arc::default(), capabilities, seed, start: Instant::now() }
+        Sim {
+            knobs,
+            store: Arc::default(),
+            capabilities,
+            seed,
+            start: Instant::now(),
+            tracing: std::env::var_os("PONTOON_TRACE").is_some(),
+        }
     }
 
     pub(crate) fn any(&self) -> AnyTransport {
@@ -137,16 +146,26 @@ impl Transport for Sim {
         }
         store.opened = how.generation;
         drop(store);
+        let foreign = self.knobs.foreign.then(|| {
+            let (send, receive) = std::sync::mpsc::channel::<Vec<(Ticket, PublishOutcome)>>();
+            let completions = how.completions.clone();
+            std::thread::spawn(move || {
+                for mut outcomes in receive {
+                    completions.complete(&mut outcomes);
+                }
+            });
+            send
+        });
         let producer = SimProducer {
             sim: self.clone(),
             random,
             completions: how.completions,
             unanswered: VecDeque::new(),
-            broken: HashMap::new(),
+            broken: HashSet::new(),
             sleep: None,
             due: None,
             scratch: Vec::new(),
-            threads: Vec::new(),
+            foreign,
             silent: 0,
         };
         Ok(OpenedProducer::new(producer, self.capabilities.clone()))
@@ -168,11 +187,11 @@ pub(crate) struct SimProducer {
     completions: Completions,
     unanswered: VecDeque<(Instant, Ticket, PublishOutcome)>,
     /// Keys that failed: whatever was taken before the failure is answered fails too (the pipeline rule).
-    broken: HashMap<Key, usize>,
+    broken: HashSet<Key>,
     sleep: Option<Pin<Box<Sleep>>>,
     due: Option<Instant>,
     scratch: Vec<(Ticket, PublishOutcome)>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    foreign: Option<std::sync::mpsc::Sender<Vec<(Ticket, PublishOutcome)>>>,
     silent: usize,
 }
 
@@ -193,8 +212,9 @@ impl SimProducer {
         {
             store.unmarked += 1;
         }
-        if let Some(key) = &message.key
-            && self.broken.contains_key(key)
+        if !knobs.behaviour.one_unresolved_per_key
+            && let Some(key) = &message.key
+            && self.broken.contains(key)
         {
             return Some(again());
         }
@@ -210,11 +230,12 @@ impl SimProducer {
         };
         if is(knobs.try_again) {
             if let Some(key) = &message.key {
-                self.broken.insert(key.clone(), 0);
+                self.broken.insert(key.clone());
             }
             return Some(again());
         }
-        if is(knobs.refuse) {
+        if store.refused.contains(&message.id) || is(knobs.refuse) {
+            store.refused.insert(message.id.clone());
             return Some(PublishOutcome::Rejected(Rejection::Refused(Error::new(
                 ErrorKind::InvalidMessage,
                 "sim",
@@ -227,7 +248,7 @@ impl SimProducer {
         }
         if is(knobs.unknown_lost) {
             if let Some(key) = &message.key {
-                self.broken.insert(key.clone(), 0);
+                self.broken.insert(key.clone());
             }
             return Some(PublishOutcome::Unknown(Self::error("who knows")));
         }
@@ -235,7 +256,7 @@ impl SimProducer {
             if self.random.bool() {
                 stored(&mut store);
             } else if let Some(key) = &message.key {
-                self.broken.insert(key.clone(), 0);
+                self.broken.insert(key.clone());
             }
             return None;
         }
@@ -249,15 +270,19 @@ impl SimProducer {
         let now = Instant::now();
         while self.unanswered.front().is_some_and(|(due, ..)| *due <= now) {
             if let Some((_, ticket, outcome)) = self.unanswered.pop_front() {
+                if self.sim.tracing {
+                    println!("{:?} answer {ticket:?} {outcome:?}", self.sim.start.elapsed());
+                }
                 outcomes.push((ticket, outcome));
             }
         }
         if self.unanswered.is_empty() && self.silent == 0 {
             self.broken.clear();
         }
-        if self.sim.knobs.foreign {
-            let completions = self.completions.clone();
-            self.threads.push(std::thread::spawn(move || completions.complete(&mut outcomes)));
+        if let Some(foreign) = &self.foreign {
+            if !outcomes.is_empty() {
+                foreign.send(outcomes).expect("the thread lives as long as we do");
+            }
         } else {
             self.completions.complete(&mut outcomes);
             self.scratch = outcomes;
@@ -292,7 +317,11 @@ impl Producer for SimProducer {
             let (ticket, message) = batch.peek().expect("a batch gives as many as it says");
             let (ticket, message) = (ticket, message.clone());
             batch.pop();
-            match self.decide(&message) {
+            let decided = self.decide(&message);
+            if self.sim.tracing {
+                println!("{:?} take {} as {ticket:?}: {decided:?}", self.sim.start.elapsed(), message.id);
+            }
+            match decided {
                 Some(outcome) => {
                     let wait = knobs.delay.mul_f64(self.random.f64());
                     let due = Instant::now() + wait;
@@ -348,13 +377,5 @@ impl Producer for SimProducer {
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
         lock(&self.sim.store).closed = true;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for SimProducer {
-    fn drop(&mut self) {
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
     }
 }
