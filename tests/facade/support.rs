@@ -9,6 +9,7 @@ use pontoon::driver::{
 };
 use pontoon::prelude::*;
 use pontoon::{Capabilities, Capability, Channel, Level, Readable};
+use pontoon_memory::{MemoryServer, MemoryTransport};
 
 /// The tests' payload.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -28,6 +29,13 @@ pub(crate) fn flight(number: u64) -> Flight {
 
 pub(crate) async fn broker() -> Broker {
     Broker::builder().seed(7).connect("memory://").await.unwrap()
+}
+
+/// A broker, and the server behind it.
+pub(crate) fn broker_with_server() -> (Broker, MemoryServer) {
+    let server = MemoryServer::default();
+    let transport = AnyTransport::new(MemoryTransport::new(&server));
+    (Broker::builder().seed(7).build(transport), server)
 }
 
 /// What handlers saw, in order.
