@@ -19,6 +19,11 @@ pub(super) fn grace(deliver_within: Duration) -> Duration {
     (deliver_within / 4).clamp(Duration::from_millis(500), Duration::from_secs(5))
 }
 
+/// The error with the status that its outcome implies, whatever the transport's error says by itself.
+pub(super) fn as_status(error: Error, status: ErrorStatus) -> Error {
+    if error.status() == status { error } else { error.with_status(status) }
+}
+
 /// The deadline passed before the message was ever sent.
 pub(super) fn never_sent(link: Option<&Error>) -> Error {
     let error = Error::new(ErrorKind::Timeout, "publish", "the deadline passed before it could be sent")

@@ -108,10 +108,11 @@ struct World {
 }
 
 fn behaviour(profile: Profile) -> Behaviour {
-    let mut behaviour = Behaviour::default();
-    behaviour.one_unresolved_per_key = profile == Profile::OneAtATime;
-    behaviour.heals_and_resends = profile == Profile::Healing;
-    behaviour
+    Behaviour {
+        one_unresolved_per_key: profile == Profile::OneAtATime,
+        heals_and_resends: profile == Profile::Healing,
+        ..Behaviour::default()
+    }
 }
 
 impl World {
@@ -172,12 +173,12 @@ impl World {
             8..=10 => self.answer(a),
             11 => self.advance(Duration::from_millis(u64::from(a % 64))),
             12 => self.advance(Duration::from_millis(u64::from(a) / 4)),
-            13 if a % 4 == 0 => self.lose(),
-            14 if a % 4 == 0 => self.detach(b),
+            13 if a.is_multiple_of(4) => self.lose(),
+            14 if a.is_multiple_of(4) => self.detach(b),
             15 => self.double(a),
             _ => self.collect(),
         }
-        if !self.up && b % 3 == 0 {
+        if !self.up && b.is_multiple_of(3) {
             self.reopen();
         }
         self.check();
@@ -186,7 +187,7 @@ impl World {
     fn make(&mut self, a: u16) -> (Message, Option<Key>) {
         let number = self.issued.len();
         let key = (!a.is_multiple_of(8)).then(|| Key::from(u64::from(a % 3)));
-        let size = if a % 97 == 0 { MAX_BYTES + 50 } else { usize::from(a % 90) };
+        let size = if a.is_multiple_of(97) { MAX_BYTES + 50 } else { usize::from(a % 90) };
         let mut message = Message::new(vec![0u8; size]).with_id(format!("m{number}"));
         message.key = key.clone();
         (message, key)
@@ -201,7 +202,7 @@ impl World {
         let number = self.issued.len();
         let (message, key) = self.make(a);
         let deadline = self.now + self.machine.deliver_within();
-        let owner = if b % 3 == 0 { Owner::Entering(Some(number)) } else { Owner::One(Some(number)) };
+        let owner = if b.is_multiple_of(3) { Owner::Entering(Some(number)) } else { Owner::One(Some(number)) };
         let place = self.machine.issue(&mut Some(message), deadline, owner);
         let entered = self.machine.entry(place) == Entry::Accepted;
         self.note(key, place, Wanted::One(place), entered);
@@ -343,7 +344,7 @@ impl World {
 
     /// The same outcome twice, or one for a ticket that never was: dropped and counted.
     fn double(&mut self, a: u16) {
-        let ticket = if a % 5 == 0 || self.closed_tickets.is_empty() {
+        let ticket = if a.is_multiple_of(5) || self.closed_tickets.is_empty() {
             Ticket { slot: u32::from(a) + 10_000, generation: 0 }
         } else {
             self.closed_tickets[usize::from(a) % self.closed_tickets.len()]
@@ -401,7 +402,7 @@ impl World {
                         Some(Err(PublishError::rejected(Error::new(ErrorKind::Closed, "", ""), Message::new(""))));
                 }
             }
-            Wanted::Group(group) if b % 7 == 0 && !self.groups[group].finished => {
+            Wanted::Group(group) if b.is_multiple_of(7) && !self.groups[group].finished => {
                 let members = self.groups[group].members.clone();
                 let queued: Vec<bool> =
                     members.iter().map(|&m| self.machine.entry(self.issued[m].place) == Entry::Queued).collect();

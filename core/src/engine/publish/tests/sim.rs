@@ -77,6 +77,9 @@ pub(crate) struct Store {
     pub log: Vec<(MessageId, Option<Key>)>,
     pub stored: HashSet<MessageId>,
     pub batches: Vec<usize>,
+    /// The last message taken, and how many carried the mark of a possible duplicate.
+    pub last: Option<Message>,
+    pub marked: usize,
     /// Messages that came again without the mark.
     pub unmarked: usize,
     pub seen: HashSet<MessageId>,
@@ -98,6 +101,8 @@ pub(crate) struct Sim {
     pub knobs: Knobs,
     pub store: Arc<Mutex<Store>>,
     pub capabilities: Capabilities,
+    /// What is said before connecting, when it differs from what is found.
+    pub promised: Option<Capabilities>,
     seed: u64,
     start: Instant,
     tracing: bool,
@@ -113,6 +118,7 @@ impl Sim {
             knobs,
             store: Arc::default(),
             capabilities,
+            promised: None,
             seed,
             start: Instant::now(),
             tracing: std::env::var_os("PONTOON_TRACE").is_some(),
@@ -130,7 +136,7 @@ impl Transport for Sim {
     type Settler = AnySettler;
 
     fn capabilities(&self, _: &Channel) -> Capabilities {
-        self.capabilities.clone()
+        self.promised.as_ref().unwrap_or(&self.capabilities).clone()
     }
     async fn ensure(&self, what: &Ensure) -> Result<()> {
         lock(&self.store).ensured.push(what.channel.name.to_string());
@@ -206,6 +212,8 @@ impl SimProducer {
         let calm = self.sim.start.elapsed() >= knobs.calm_after;
         let again = || PublishOutcome::Rejected(Rejection::TryAgain(Self::error("busy")));
         let mut store = lock(&self.sim.store);
+        store.last = Some(message.clone());
+        store.marked += usize::from(message.history().maybe_duplicate);
         if !store.seen.insert(message.id.clone())
             && store.stored.contains(&message.id)
             && !message.history().maybe_duplicate
