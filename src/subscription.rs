@@ -252,6 +252,12 @@ impl<T> Delivery<T> {
         self.inner.ack()
     }
 
+    /// Acknowledges many at once, which costs less for each; empties the vector, keeping its room. How many of them
+    /// were stale: those come again.
+    pub fn ack_all(deliveries: &mut Vec<Delivery<T>>) -> usize {
+        engine::Delivery::ack_all_in(deliveries, |delivery| &mut delivery.inner)
+    }
+
     /// Done, and waits until the broker has it for good, which costs a round trip of its own. A log may have to wait
     /// for earlier positions.
     ///

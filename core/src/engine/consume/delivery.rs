@@ -86,19 +86,30 @@ impl Delivery {
     /// Acknowledges many at once, which costs less for each; empties the vector, keeping its room. How many of them
     /// were stale: those come again.
     pub fn ack_all(deliveries: &mut Vec<Delivery>) -> usize {
+        Self::ack_all_in(deliveries, |delivery| delivery)
+    }
+
+    /// The same for values that hold a delivery each.
+    pub fn ack_all_in<T>(holders: &mut Vec<T>, delivery: fn(&mut T) -> &mut Delivery) -> usize {
         let mut stale = 0;
-        let mut rest = deliveries.as_mut_slice();
-        while let Some(first) = rest.first() {
-            let shared = first.shared.clone();
-            let of_one = rest.iter().take_while(|delivery| Arc::ptr_eq(&delivery.shared, &shared)).count();
+        let mut rest = holders.as_mut_slice();
+        while let Some(first) = rest.first_mut() {
+            let shared = delivery(first).shared.clone();
+            let mut of_one = 0;
+            while let Some(holder) = rest.get_mut(of_one)
+                && Arc::ptr_eq(&delivery(holder).shared, &shared)
+            {
+                of_one += 1;
+            }
             let (these, others) = rest.split_at_mut(of_one);
-            stale += shared.ack(these.iter_mut().map(|delivery| {
+            stale += shared.ack(these.iter_mut().map(|holder| {
+                let delivery = delivery(holder);
                 delivery.settled = true;
                 delivery.slot
             }));
             rest = others;
         }
-        deliveries.clear();
+        holders.clear();
         stale
     }
 
