@@ -22,6 +22,7 @@ enum Repr {
 impl Key {
     /// A key of these bytes.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &[u8]) -> Self {
         if bytes.len() <= INLINE {
             let mut data = [0; INLINE];
@@ -34,6 +35,7 @@ impl Key {
 
     /// The bytes of the key.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline { len, data } => &data[..usize::from(*len)],

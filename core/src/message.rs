@@ -83,6 +83,7 @@ static NO_RARE: Rare = Rare {
 impl Message {
     /// A message with this body and nothing else.
     #[must_use]
+    #[inline]
     pub fn new(body: impl Into<Bytes>) -> Self {
         Message {
             id: MessageId::UNSET,
@@ -96,6 +97,7 @@ impl Message {
         }
     }
 
+    #[inline]
     fn rare(&self) -> &Rare {
         self.rare.as_deref().unwrap_or(&NO_RARE)
     }
@@ -106,6 +108,7 @@ impl Message {
 
     /// Gives the message an identity of the application's own.
     #[must_use]
+    #[inline]
     pub fn with_id(mut self, id: impl Into<MessageId>) -> Self {
         self.id = id.into();
         self
@@ -120,6 +123,7 @@ impl Message {
 
     /// Gives the message its ordering key.
     #[must_use]
+    #[inline]
     pub fn with_key(mut self, key: impl Into<Key>) -> Self {
         self.key = Some(key.into());
         self
@@ -266,6 +270,7 @@ impl Message {
     /// # Errors
     /// A typed, permanent error naming the rule: header rules, texts over [`MAX_TEXT`], control characters in the type
     /// name, a TTL of zero, or a TTL or delay above [`MAX_DURATION`].
+    #[inline]
     pub fn validate(&self) -> Result<()> {
         self.headers.validate()?;
         let refuse = |rule: String| Error::new(ErrorKind::InvalidMessage, "publish", rule);

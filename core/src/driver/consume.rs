@@ -39,6 +39,7 @@ pub struct Incoming {
 impl Incoming {
     /// A message of which the broker tells nothing more.
     #[must_use]
+    #[inline]
     pub fn new(token: Token, message: Message) -> Self {
         Incoming {
             token,
@@ -102,6 +103,7 @@ impl Inbox {
     }
 
     /// Hands over a message.
+    #[inline]
     pub fn message(&mut self, incoming: Incoming) {
         self.messages.push_back(incoming);
         self.pushed += 1;
@@ -135,6 +137,7 @@ impl Inbox {
     }
 
     /// The next message, unless a signal comes first. The engine's fast path.
+    #[inline]
     pub(crate) fn pop_message(&mut self) -> Option<Incoming> {
         if self.signals.front().is_some_and(|(before, _)| *before <= self.taken) {
             return None;

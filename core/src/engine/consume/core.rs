@@ -127,7 +127,9 @@ impl Core {
             // A missing answer is a defect of the driver, or the connection is gone and every lease lost with it:
             // stale is the safe reading, the message comes again.
             let mut answers = std::mem::take(&mut self.scratch.answers);
-            answers.resize(records.len(), Settled::Stale);
+            if answers.len() < records.len() {
+                answers.resize(records.len(), Settled::Stale);
+            }
             for (record, answer) in records.drain(..).zip(answers.drain(..)) {
                 applied.stale += usize::from(answer == Settled::Stale);
                 self.machine.answered(record, answer);

@@ -20,36 +20,33 @@ use crate::{
 #[must_use = "a delivery dropped unsettled is released and comes again"]
 pub struct Delivery {
     shared: Arc<Shared>,
-    slot: SlotRef,
-    message: Message,
     settled: bool,
-    attempt: Attempt,
-    broker_id: BrokerId,
-    generation: u32,
+    // Whole, as it was handed over: a message is large, and this is the path of every one.
+    of: Handover,
 }
 
 impl Delivery {
-    pub(super) fn new(shared: Arc<Shared>, handover: Handover) -> Self {
-        let Handover { slot, message, attempt, broker_id, generation } = handover;
-        Delivery { shared, slot, message, settled: false, attempt, broker_id, generation }
+    #[inline]
+    pub(super) fn new(shared: Arc<Shared>, of: Handover) -> Self {
+        Delivery { shared, settled: false, of }
     }
 
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {
-        &self.message
+        &self.of.message
     }
 
     /// Which attempt this is, as a range.
     #[must_use]
     pub fn attempt(&self) -> Attempt {
-        self.attempt
+        self.of.attempt
     }
 
     /// What the broker calls the message.
     #[must_use]
     pub fn broker_id(&self) -> &BrokerId {
-        &self.broker_id
+        &self.of.broker_id
     }
 
     /// Where it was read from.
@@ -61,26 +58,26 @@ impl Delivery {
     /// The generation of its lease: newer leases of a message have other ones. Fences effects against a zombie.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.of.generation
     }
 
     /// The delivery's own controls, for code that handles it but does not settle it.
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.shared.leases.fetch_add(1, Ordering::SeqCst);
-        Lease { shared: self.shared.clone(), slot: self.slot, generation: self.generation }
+        Lease { shared: self.shared.clone(), slot: self.of.slot, generation: self.of.generation }
     }
 
     fn settle(&mut self, verdict: Verdict) -> Settled {
         self.settled = true;
-        let message = std::mem::replace(&mut self.message, Message::new(Bytes::new()));
-        self.shared.settle(self.slot, verdict, message, false).0
+        let message = std::mem::replace(&mut self.of.message, Message::new(Bytes::new()));
+        self.shared.settle(self.of.slot, verdict, message, false).0
     }
 
     /// Done: never again. Recorded at once, final with the next flush.
     pub fn ack(mut self) -> Settled {
         self.settled = true;
-        if self.shared.ack(std::iter::once(self.slot)) == 0 { Settled::Recorded } else { Settled::Stale }
+        if self.shared.ack(std::iter::once(self.of.slot)) == 0 { Settled::Recorded } else { Settled::Stale }
     }
 
     /// Acknowledges many at once, which costs less for each; empties the vector, keeping its room. How many of them
@@ -105,7 +102,7 @@ impl Delivery {
             stale += shared.ack(these.iter_mut().map(|holder| {
                 let delivery = delivery(holder);
                 delivery.settled = true;
-                delivery.slot
+                delivery.of.slot
             }));
             rest = others;
         }
@@ -120,8 +117,8 @@ impl Delivery {
     /// was lost before the answer.
     pub async fn ack_confirmed(mut self) -> Result<()> {
         self.settled = true;
-        let message = std::mem::replace(&mut self.message, Message::new(Bytes::new()));
-        let (settled, number) = self.shared.settle(self.slot, Verdict::Ack, message, true);
+        let message = std::mem::replace(&mut self.of.message, Message::new(Bytes::new()));
+        let (settled, number) = self.shared.settle(self.of.slot, Verdict::Ack, message, true);
         let stale = || {
             Error::new(ErrorKind::Stale, "acknowledge", "the lease was lost before the acknowledgement")
                 .with("channel", &self.shared.source)
@@ -176,8 +173,8 @@ impl fmt::Debug for Delivery {
         f.debug_struct("Delivery")
             .field("source", &self.shared.source.to_string())
             .field("id", &self.message().id)
-            .field("attempt", &self.attempt)
-            .field("generation", &self.generation)
+            .field("attempt", &self.of.attempt)
+            .field("generation", &self.of.generation)
             .finish()
     }
 }

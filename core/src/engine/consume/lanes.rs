@@ -65,6 +65,7 @@ impl Lanes {
         (index, true)
     }
 
+    #[inline]
     fn link(&mut self, slot: u32, next: u32) {
         let index = slot as usize;
         if index >= self.next.len() {
@@ -74,6 +75,7 @@ impl Lanes {
     }
 
     /// Takes a slot out of its lane, wherever it stands; the new head, if it was the head and another one follows.
+    #[inline]
     pub(super) fn remove(&mut self, lane: u32, slot: u32) -> Option<u32> {
         let Some(found) = self.lanes.get_mut(lane as usize).filter(|found| found.len > 0) else { return None };
         if found.head != slot {

@@ -163,6 +163,7 @@ impl Machine {
     }
 
     /// A message arrived.
+    #[inline]
     pub(crate) fn accept(&mut self, incoming: Incoming, now: Moment) {
         self.now = now;
         let lease_until = match self.config.lease {
@@ -277,17 +278,20 @@ impl Machine {
 
     /// The delivery is first of its key, or has none. Whoever it lets start in its turn follows in this loop, not on
     /// the stack: a lane may be long.
+    #[inline]
     fn start(&mut self, index: u32) {
-        self.to_start.push_back(index);
         if std::mem::replace(&mut self.starting, true) {
+            self.to_start.push_back(index);
             return;
         }
+        self.start_one(index);
         while let Some(index) = self.to_start.pop_front() {
             self.start_one(index);
         }
         self.starting = false;
     }
 
+    #[inline]
     fn start_one(&mut self, index: u32) {
         let slot = self.slots.get(index);
         if slot.state == State::Free {
@@ -318,6 +322,7 @@ impl Machine {
     }
 
     /// The next delivery for the application.
+    #[inline]
     pub(crate) fn pop_ready(&mut self) -> Option<Handover> {
         loop {
             let index = self.ready.pop_front()?;
@@ -348,6 +353,7 @@ impl Machine {
         self.ready.len()
     }
 
+    #[inline]
     fn attempt(&self, index: u32) -> Attempt {
         let slot = self.slots.get(index);
         let local = slot.local_failures();
@@ -404,6 +410,7 @@ impl Machine {
     }
 
     /// The fast path of every message: it was handled.
+    #[inline]
     pub(crate) fn ack(&mut self, of: SlotRef) -> Settled {
         let Some(slot) = self.slots.find(of) else { return Settled::Stale };
         let lost = slot.lost;
@@ -427,6 +434,7 @@ impl Machine {
         self.note(Note::Stale { id });
     }
 
+    #[inline]
     fn record_ack(&mut self, index: u32) {
         let slot = self.slots.get(index);
         self.pacer.settled(&slot.id);
@@ -731,6 +739,7 @@ impl Machine {
     }
 
     /// What the driver answered to a record.
+    #[inline]
     pub(crate) fn answered(&mut self, record: Record, answer: Settled) {
         match answer {
             Settled::Recorded => {
@@ -902,12 +911,14 @@ impl Machine {
     }
 
     /// Takes a delivery out of its lane; the next of its key that may start.
+    #[inline]
     fn leave(&mut self, index: u32) -> Option<u32> {
         let lane = std::mem::replace(&mut self.slots.get_mut(index).lane, NIL);
         if lane == NIL { None } else { self.lanes.remove(lane, index) }
     }
 
     /// The delivery is over: the next of its key may start.
+    #[inline]
     fn finish(&mut self, index: u32) {
         self.outstanding -= 1;
         let next = self.leave(index);

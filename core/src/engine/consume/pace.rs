@@ -45,6 +45,7 @@ impl Pacer {
     }
 
     /// The message is settled: its count is of no more use. Free when nothing is remembered.
+    #[inline]
     pub(super) fn settled(&mut self, id: &MessageId) {
         if !self.releases.is_empty() && self.releases.remove(id).is_some() {
             self.oldest.retain(|other| other != id);

@@ -102,6 +102,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    #[inline]
     pub(super) fn insert(&mut self, incoming: Incoming, lease_until: Moment) -> u32 {
         let Incoming { token, message, broker_id, deliveries, failures, undecodable, expired } = incoming;
         let trouble = undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));
@@ -142,6 +143,7 @@ impl Slots {
         u32::try_from(self.all.len() - 1).unwrap_or(NIL)
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, index: u32) {
         let slot = &mut self.all[index as usize];
         slot.state = State::Free;
@@ -150,19 +152,23 @@ impl Slots {
         self.free.push(index);
     }
 
+    #[inline]
     pub(super) fn get(&self, index: u32) -> &Slot {
         &self.all[index as usize]
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, index: u32) -> &mut Slot {
         &mut self.all[index as usize]
     }
 
     /// The slot, if this use of it still lasts.
+    #[inline]
     pub(super) fn find(&self, slot: SlotRef) -> Option<&Slot> {
         self.all.get(slot.slot as usize).filter(|s| s.turn == slot.turn && s.state != State::Free)
     }
 
+    #[inline]
     pub(super) fn name(&self, index: u32) -> SlotRef {
         SlotRef { slot: index, turn: self.all[index as usize].turn }
     }
