@@ -82,11 +82,12 @@ pub(crate) async fn conduct(
     }
     ending.problems.extend(crew.dismiss(office, stop).await);
 
-    ending.letters = stop.within(ANSWERS_BY, bridge::letters(&broker, office.run)).await.flatten();
     // Where something lay before, what lies there now is not all ours.
     if before == Some(0) {
         ending.depth = stop.within(ANSWERS_BY, bridge::depth(&broker)).await.flatten();
     }
+    // After the depth: what moves to the dead letters meanwhile is then seen twice, and not in neither place.
+    ending.letters = stop.within(ANSWERS_BY, bridge::letters(&broker, office.run)).await.flatten();
     let in_flight = args.workers * crew::PREFETCH + bridge::UNCONFIRMED;
     ending.explained = reconnects.count() * in_flight as u64;
     if let Some(Err(error)) = stop.within(CLOSED_BY, broker.close()).await {

@@ -1,10 +1,10 @@
 //! What a worker does with a flight.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use pontoon::{Attempt, Outcome, State, done, reject};
+use pontoon::{Attempt, Outcome, State, done, reject, release};
 
 use super::board::Board;
 use super::flight::Flight;
@@ -29,6 +29,15 @@ pub(crate) struct Office {
     pub(crate) journal: Arc<Journal>,
     pub(crate) board: Board,
     pub(crate) tally: Tally,
+    /// Whether handlers may still end: not any more when the accounts are drawn up.
+    pub(crate) open: RwLock<bool>,
+}
+
+impl Office {
+    /// From now on no handler ends: board and journal stay as they are.
+    pub(crate) fn close(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
+    }
 }
 
 /// The failure that the plan asks for.
@@ -61,6 +70,11 @@ pub(crate) async fn on_flight(flight: Flight, attempt: Attempt, State(desk): Sta
 
     // From here to the end nothing waits: what the journal says and what the library hears are one step, which a
     // shutdown cannot cut in two.
+    let open = desk.office.open.read().unwrap_or_else(PoisonError::into_inner);
+    if !*open {
+        // The deadline passed, and this flight is counted as abandoned.
+        return release();
+    }
     if plan.fails(seq, attempt) {
         note(Event::Failed)?;
         if attempt >= MAX_ATTEMPTS {

@@ -32,7 +32,7 @@ mod wrong;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
 use clap::Parser;
@@ -74,10 +74,12 @@ async fn run(args: &Args) -> Result<Verdict, Wrong> {
         journal: journal.clone(),
         board: Board::default(),
         tally: Tally::new(input.len()),
+        open: RwLock::new(true),
     });
 
     let ending = conduct::conduct(args, &input, &office, &stop).await.map_err(Wrong::Broker)?;
 
+    office.close();
     let airports = office.board.totals();
     let entries = journal::parse(&journal.read_back().map_err(Wrong::Journal)?);
     let letters =

@@ -118,6 +118,23 @@ fn handlers_that_outlast_the_deadline_are_abandoned_and_counted() {
 }
 
 #[test]
+fn a_deadline_too_short_to_drain_still_accounts_for_every_flight() {
+    for (seed, deadline) in ["0", "0", "0.001", "0.005", "0.01", "0.05"].into_iter().enumerate() {
+        let work = ["0.5", "20"][seed % 2];
+        let mut running = Running::start(&["--deadline", deadline, "--work", work, "--fail-rate", "0.5"]);
+        running.wait_for("published 2000");
+        thread::sleep(Duration::from_millis(fastrand::Rng::with_seed(seed as u64).u64(0..200)));
+        running.interrupt();
+        let ended = running.end();
+        let told = format!("deadline {deadline}: {}", ended.told());
+        assert_eq!(ended.status, Some(0), "{told}");
+        let names = ["handled", "dead_lettered", "unpublished", "left", "abandoned"];
+        assert_eq!(ended.figures().sum(&names), 2000, "{told}");
+        assert_eq!(ended.figures().get("lost"), 0, "{told}");
+    }
+}
+
+#[test]
 fn publishers_that_wait_at_a_bound_are_interrupted_too() {
     // The queue holds fewer flights than there are, and handlers are slow.
     let mut running = Running::start(&["--url", "memory://?max_messages=64", "--work", "40", "--deadline", DEADLINE.0]);
