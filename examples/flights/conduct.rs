@@ -88,8 +88,8 @@ pub(crate) async fn conduct(
     }
     // After the depth: what moves to the dead letters meanwhile is then seen twice, and not in neither place.
     ending.letters = stop.within(ANSWERS_BY, bridge::letters(&broker, office.run)).await.flatten();
-    let in_flight = args.workers * crew::PREFETCH + bridge::UNCONFIRMED;
-    ending.explained = reconnects.count() * in_flight as u64;
+    // Each reconnect is that of one publisher or one worker, and explains what that had in flight.
+    ending.explained = reconnects.count() * (crew::PREFETCH + bridge::UNCONFIRMED) as u64;
     if let Some(Err(error)) = stop.within(CLOSED_BY, broker.close()).await {
         eprintln!("closing: {error}");
     }

@@ -1,6 +1,7 @@
 //! The main job: the example is run as a user runs it, and its parts are tested by themselves.
 
 mod accounts;
+mod faulty;
 mod interrupted;
 mod process;
 mod refused;
