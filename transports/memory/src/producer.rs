@@ -134,11 +134,11 @@ impl MemoryProducer {
             }
             let uid = state.take_uid();
             if plan.stored {
-                state.store(message.clone(), uid, plan.entry, &mut now, &mut wakes);
+                state.store(message, uid, plan.entry, &mut now, &mut wakes);
             }
             if plan.twice {
                 let uid = state.take_uid();
-                state.store(message.clone(), uid, plan.entry, &mut now, &mut wakes);
+                state.store(message, uid, plan.entry, &mut now, &mut wakes);
             }
             batch.pop();
             if plan.dies {
@@ -208,7 +208,7 @@ impl MemoryProducer {
                 state.await_room(waker);
             }
             for (uid, entry, message) in &self.staged {
-                state.store(message.clone(), *uid, *entry, &mut now, &mut wakes);
+                state.store(message, *uid, *entry, &mut now, &mut wakes);
             }
             state.wake_ready(&mut wakes);
         }

@@ -228,7 +228,7 @@ impl State {
     }
 
     /// Stores a message. The caller has seen that there is room, and wakes afterwards (`wake_ready`).
-    pub(crate) fn store(&mut self, message: Message, uid: u64, entry: Entry, now: &mut Now, wakes: &mut Wakes) {
+    pub(crate) fn store(&mut self, message: &Message, uid: u64, entry: Entry, now: &mut Now, wakes: &mut Wakes) {
         let weight = message.weight();
         let ordered = self.rules.order.is_ordered();
         let key = match &message.key {
@@ -248,8 +248,8 @@ impl State {
         // A fault holds a message back in its place; a delay that was asked for lets its key flow.
         let blocks = key != NONE && message.delay().is_none();
         let held = due > 0 && due > now.get();
-        let slot = self.slab.insert(Stored {
-            message,
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let stored = Stored {
             uid,
             seq,
             lease: 0,
@@ -258,7 +258,7 @@ impl State {
             retires,
             deliveries: 0,
             failures: 0,
-            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            weight,
             key,
             holder: NONE,
             prev: NONE,
@@ -267,8 +267,9 @@ impl State {
             rank,
             expired: false,
             listed: false,
-        });
-        self.bytes += u64::from(self.slab.at(slot).weight);
+        };
+        let slot = self.slab.insert(stored, message);
+        self.bytes += u64::from(weight);
         self.totals.stored += 1;
         if held {
             self.hold_back(slot, due, blocks, wakes);
@@ -285,11 +286,13 @@ impl State {
 
     /// Forgets a message that is in no list any more.
     fn forget(&mut self, slot: u32, wakes: &mut Wakes) {
-        let Some(stored) = self.slab.remove(slot) else { return };
-        if stored.key != NONE {
-            self.keys.leave(stored.key);
+        let stored = self.slab.at(slot);
+        let (key, weight) = (stored.key, stored.weight);
+        self.slab.remove(slot);
+        if key != NONE {
+            self.keys.leave(key);
         }
-        self.bytes -= u64::from(stored.weight);
+        self.bytes -= u64::from(weight);
         self.wake_room(wakes);
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use pontoon_core::driver::{Inbox, Incoming};
-use pontoon_core::{BrokerId, Bytes, Message, Order};
+use pontoon_core::{BrokerId, Order};
 
 use super::consumers::ConsumerId;
 use super::slab::{NONE, Place};
@@ -200,7 +200,8 @@ impl State {
                 stored.expired = stored.expires <= now;
             }
             stored.deliveries = stored.deliveries.saturating_add(1);
-            let mut incoming = Incoming::new(token_of(slot, lease), stored.message.clone());
+            let stored = self.slab.at(slot);
+            let mut incoming = Incoming::new(token_of(slot, lease), self.slab.message(slot).clone());
             incoming.broker_id = BrokerId::Number(stored.uid);
             incoming.deliveries = Some(stored.deliveries);
             incoming.failures = stored.failures;
@@ -258,7 +259,7 @@ impl State {
         match place {
             Place::Ready => self.ready -= 1,
             Place::Delayed | Place::Blocked => self.held_back -= 1,
-            Place::Out | Place::Removed => return,
+            Place::Out | Place::Removed | Place::Free => return,
         }
         if key != NONE {
             if place != Place::Delayed {
@@ -272,8 +273,8 @@ impl State {
             // Its number stands in `fifo`: the slot is kept until that is compacted, the message is not.
             let stored = self.slab.at_mut(slot);
             stored.place = Place::Removed;
-            stored.message = Message::new(Bytes::new());
             self.bytes -= u64::from(std::mem::take(&mut stored.weight));
+            self.slab.drop_message(slot);
             self.wake_room(wakes);
         }
     }

@@ -22,12 +22,13 @@ pub(super) enum Place {
     Out,
     /// Removed, within a purge or retirement that has not yet freed the slot.
     Removed,
+    /// The slot holds nothing.
+    Free,
 }
 
-/// One stored message.
+/// What we know about one stored message.
 #[derive(Debug)]
 pub(super) struct Stored {
-    pub(super) message: Message,
     /// What we call it; unique in the queue.
     pub(super) uid: u64,
     /// Its place in the order.
@@ -57,52 +58,65 @@ pub(super) struct Stored {
     pub(super) listed: bool,
 }
 
+/// The messages lie apart from what is known about them: that is small and looked at often, they are large and should
+/// be written once and dropped where they lie.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
-    slots: Vec<Option<Stored>>,
+    slots: Vec<Stored>,
+    messages: Vec<Option<Message>>,
     free: Vec<u32>,
 }
 
 impl Slab {
-    pub(super) fn insert(&mut self, stored: Stored) -> u32 {
+    pub(super) fn insert(&mut self, stored: Stored, message: &Message) -> u32 {
         if let Some(at) = self.free.pop() {
-            self.slots[at as usize] = Some(stored);
+            self.slots[at as usize] = stored;
+            self.messages[at as usize] = Some(message.clone());
             at
         } else {
-            self.slots.push(Some(stored));
+            self.slots.push(stored);
+            self.messages.push(Some(message.clone()));
             (self.slots.len() - 1) as u32
         }
     }
 
-    pub(super) fn remove(&mut self, at: u32) -> Option<Stored> {
-        let stored = self.slots.get_mut(at as usize)?.take()?;
+    /// Frees a slot, and its message with it.
+    pub(super) fn remove(&mut self, at: u32) {
+        self.slots[at as usize].place = Place::Free;
+        self.messages[at as usize] = None;
         self.free.push(at);
-        if self.free.len() == self.slots.len() && self.slots.len() > KEEP {
+        if self.slots.len() > KEEP && self.free.len() == self.slots.len() {
             *self = Slab::default();
         }
-        Some(stored)
     }
 
+    /// Drops the message alone.
+    pub(super) fn drop_message(&mut self, at: u32) {
+        self.messages[at as usize] = None;
+    }
+
+    pub(super) fn message(&self, at: u32) -> &Message {
+        self.messages[at as usize].as_ref().expect("a filled slot has its message")
+    }
+
+    /// The slot of a number that came from outside, if it holds anything.
     pub(super) fn get(&self, at: u32) -> Option<&Stored> {
-        self.slots.get(at as usize)?.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut Stored> {
-        self.slots.get_mut(at as usize)?.as_mut()
+        self.slots.get(at as usize).filter(|stored| stored.place != Place::Free)
     }
 
     /// The slot of a number that some list of ours holds.
     pub(super) fn at(&self, at: u32) -> &Stored {
-        self.get(at).expect("a listed slot is filled")
+        &self.slots[at as usize]
     }
 
     /// The slot of a number that some list of ours holds.
     pub(super) fn at_mut(&mut self, at: u32) -> &mut Stored {
-        self.get_mut(at).expect("a listed slot is filled")
+        &mut self.slots[at as usize]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Stored)> {
-        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_ref()?)))
+        let slots = self.slots.iter().enumerate().map(|(at, stored)| (at as u32, stored));
+        slots.filter(|(_, stored)| stored.place != Place::Free)
     }
 }
 

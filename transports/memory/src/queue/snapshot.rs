@@ -73,15 +73,15 @@ impl State {
         let mut found: Vec<(u64, StoredMessage)> = self
             .slab
             .iter()
-            .filter_map(|(_, stored)| {
+            .filter_map(|(slot, stored)| {
                 let state = match stored.place {
                     Place::Ready => MessageState::Ready,
                     Place::Delayed | Place::Blocked => MessageState::Delayed(left(stored.until)),
                     Place::Out => MessageState::InFlight(left(stored.until)),
-                    Place::Removed => return None,
+                    Place::Removed | Place::Free => return None,
                 };
                 let message = StoredMessage {
-                    message: stored.message.clone(),
+                    message: self.slab.message(slot).clone(),
                     broker_id: BrokerId::Number(stored.uid),
                     state,
                     deliveries: stored.deliveries,
