@@ -6,7 +6,7 @@
 //!
 //! The data path ([`Producer`], [`Receiver`], [`Settler`]) consists of poll methods without futures, so that
 //! submitting is synchronous, nothing lives in a user's future, and no message costs a box. Whoever prefers
-//! `async fn` implements `adapter::SimpleTransport` instead.
+//! `async fn` implements [`adapter::SimpleTransport`] instead.
 
 mod batch;
 mod completions;

@@ -222,6 +222,30 @@ async fn a_waiting_consumer_is_woken_and_passes_on_what_it_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_woken_and_stops_passes_it_on() {
+    for stop in 0..3 {
+        let mut stage = Stage::new(queue("q")).await;
+        let mut other = stage.another().await;
+        assert!(stage.consumer.take(1).is_empty());
+        assert!(other.take(1).is_empty());
+        stage.publisher.put(message("a"));
+        assert_eq!((stage.consumer.bell.rung(), other.bell.rung()), (1, 0));
+        let Consumer { mut receiver, settler, mut inbox, .. } = stage.consumer;
+        match stop {
+            0 => drop(receiver),
+            1 => {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(receiver.poll_stop(&mut cx, &mut inbox).is_ready());
+            }
+            _ => receiver.hold(0, true),
+        }
+        assert_eq!(other.bell.rung(), 1, "{stop}");
+        assert_eq!(bodies(&other.take(1)), "a");
+        drop(settler);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn prefetch_bounds_what_is_out_and_settling_wakes() {
     let mut stage = Stage::new(queue("q")).await;
     let mut narrow = Consumer::with_prefetch(&stage.transport, &source(&stage.channel), 2).await;

@@ -359,11 +359,17 @@ impl State {
         all.len() as u64
     }
 
-    /// Frees the slots of removed messages, of which `fifo` still holds the numbers.
+    /// Frees the slots of removed messages, of which `fifo` still holds the numbers, and drops keys of which nothing is
+    /// left: without a consumer nobody else would.
     fn compact(&mut self) {
-        let slab = &mut self.slab;
+        let (slab, keys) = (&mut self.slab, &mut self.keys);
         self.fifo.retain(|&entry| {
-            let removed = entry & KEY == 0 && slab.at(entry).place == Place::Removed;
+            if entry & KEY != 0 {
+                let Some(state) = keys.get_mut(entry & !KEY) else { return false };
+                state.queued = state.waiting.head != NONE;
+                return state.queued;
+            }
+            let removed = slab.at(entry).place == Place::Removed;
             if removed {
                 slab.remove(entry);
             }
@@ -395,4 +401,39 @@ fn due_at(delay: Delay, now: &mut Now) -> Nanos {
 /// Keeps the last waker of a consumer.
 fn park(slot: &mut Option<Waker>, waker: &Waker) {
     keep(slot, waker);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purging_again_and_again_leaves_nothing_behind() {
+        for order in [Order::Unordered, Order::BLOCK] {
+            let clock = Clock::start();
+            let rules = Rules {
+                order,
+                retention: None,
+                lease: 1,
+                key_window: 1,
+                max_messages: 10_000,
+                max_bytes: 1 << 30,
+                clock,
+                seed: 1,
+            };
+            let mut state = State::new(rules);
+            let mut wakes = Wakes::default();
+            for round in 0..20u64 {
+                for n in 0..3_000u64 {
+                    let message = Message::new("x").with_key(round * 10_000 + n);
+                    state.store(&message, n, Entry::Plain, &mut Now::of(clock), &mut wakes);
+                }
+                assert_eq!(state.purge(&mut wakes), 3_000);
+                assert_eq!((state.len(), state.bytes, state.fifo.len(), state.sorted.len()), (0, 0, 0, 0));
+                assert!(state.slab.extent() <= 3_000);
+                assert!(state.keys.remembered() <= 6_000);
+            }
+            wakes.wake();
+        }
+    }
 }

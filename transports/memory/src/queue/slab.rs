@@ -114,6 +114,12 @@ impl Slab {
         &mut self.slots[at as usize]
     }
 
+    /// How many slots there are, filled or free.
+    #[cfg(test)]
+    pub(super) fn extent(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Stored)> {
         let slots = self.slots.iter().enumerate().map(|(at, stored)| (at as u32, stored));
         slots.filter(|(_, stored)| stored.place != Place::Free)
