@@ -51,8 +51,8 @@ pub(super) fn put(sandbox: &Sandbox, broker: &Broker, base: u16) {
             let path = "/api/exchanges/%2F/amq.default/publish";
             let (status, text) = rabbitmq_call(http, "POST", path, &message).unwrap();
             assert!(status == 200 && text.contains("true"), "{status} {text}");
-            // RabbitMQ's classic metadata store answers a declare up to two seconds before the
-            // queue's record is in its log; killed in between, it forgets queue and messages.
+            // RabbitMQ's classic metadata store answers a declare before the queue's record is in
+            // its log; killed in between, it forgets the queue and what is in it.
             let data = sandbox.state().join(broker.name).join("1/data");
             assert!(wait(SOON, || recorded(&data)), "the queue is in no log below {}", data.display());
         }
