@@ -2,7 +2,9 @@
 //!
 //! Each task has a file of its own; this one is the command line.
 
+pub mod bench;
 pub mod brokers;
+pub mod campaign;
 pub mod features;
 pub mod licences;
 pub mod report;
@@ -25,8 +27,12 @@ struct Cli {
 enum Task {
     /// Run every test of the workspace, doc tests included, and end with one line of totals.
     Test(testing::Options),
+    /// Measure the library against hand-written programs.
+    Bench(bench::Options),
     /// Start, stop and hurt real brokers.
     Brokers(brokers::Options),
+    /// Run what takes long: schedules with many seeds, mutants of the engine.
+    Campaign(campaign::Options),
     /// Check each feature of each library alone, and none at all.
     Features,
     /// Check the licence of every dependency, list duplicates, prove that defaults stay light.
@@ -38,7 +44,9 @@ enum Task {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(options) => testing::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Brokers(options) => brokers::run(&options),
+        Task::Campaign(options) => campaign::run(&options),
         Task::Features => features::run(),
         Task::Licences => licences::run(),
     };

@@ -3,9 +3,11 @@
 
 #[cfg(feature = "broker-tests")]
 mod brokers;
+mod campaign;
 mod command;
 mod licences;
 mod process;
 mod sandbox;
+mod stats;
 mod table;
 mod totals;
