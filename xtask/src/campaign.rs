@@ -200,8 +200,14 @@ fn sums(path: &PathBuf) -> Outcome<Mutants> {
 fn bounded(mut command: Command, log: &Path, bound: Duration) -> Outcome<Option<ExitStatus>> {
     let file = std::fs::File::create(log).doing(|| format!("opening {}", log.display()))?;
     let both = file.try_clone().doing(|| format!("opening {}", log.display()))?;
-    let mut child =
-        command.stdin(Stdio::null()).stdout(file).stderr(both).spawn().doing(|| "running cargo".to_owned())?;
+    let mut child = command
+        // A group of its own, so that the tests that cargo runs can be ended with it.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(both)
+        .spawn()
+        .doing(|| "running cargo".to_owned())?;
     let mut ended = None;
     wait(bound, || {
         ended = child.try_wait().ok().flatten();
