@@ -121,8 +121,8 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     let place = Place::find()?;
     let started = start_brokers(&place, &members, &mut command)?;
     let outcome = count(command);
-    // Those that were up before stay up.
-    let ended = brokers::take_down(&place, &started, false);
+    // Those that were up before stay up, and what had data keeps it.
+    let ended = started.end(&place);
     let (totals, status) = outcome?;
     ended?;
     if options.no_brokers {
@@ -171,8 +171,24 @@ fn packages(rest: &[String]) -> Vec<&str> {
     names
 }
 
+/// Brokers that were started for the tests.
+#[derive(Default)]
+struct Started {
+    /// These had data before, or ports of their own.
+    known: Vec<&'static Broker>,
+    /// Of these nothing was there.
+    fresh: Vec<&'static Broker>,
+}
+
+impl Started {
+    fn end(&self, place: &Place) -> Outcome<()> {
+        brokers::take_down(place, &self.known, false)?;
+        brokers::take_down(place, &self.fresh, true)
+    }
+}
+
 /// Starts what the tests of `members` need and is not up, and tells the tests where it is.
-fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -> Outcome<Vec<&'static Broker>> {
+fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -> Outcome<Started> {
     let mut needed = Vec::new();
     let mut installed = Vec::new();
     let mut extras = Extras::default();
@@ -183,9 +199,13 @@ fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -
     }
     brokers::install(place, &installed)?;
     if needed.is_empty() {
-        return Ok(needed);
+        return Ok(Started::default());
     }
-    let started = brokers::not_up(place, &needed)?;
+    let mut started = Started::default();
+    for broker in brokers::not_up(place, &needed)? {
+        let fresh = State::read(place, broker)?.is_none();
+        if fresh { &mut started.fresh } else { &mut started.known }.push(broker);
+    }
     brokers::bring_up(place, &needed, extras, false)?;
     for broker in &needed {
         if let Some(state) = State::read(place, broker)? {
