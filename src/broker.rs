@@ -1,11 +1,13 @@
 //! [`Broker`]: one connection to one broker, and what can be opened on it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use pontoon_core::driver::{AnyTransport, DepthReport, Ensure, Transport};
-use pontoon_core::engine::{Consumer, ConsumerOptions, Environment, PublisherOptions};
+use pontoon_core::engine::{self, Consumer, ConsumerOptions, Environment, PublisherOptions};
 use pontoon_core::{Capabilities, Capability, Error, ErrorKind, EventHook, Result, Source};
 
 use crate::channel::{Carries, Destination, Readable};
@@ -22,7 +24,18 @@ struct Inner {
     environment: Environment,
     hook: Arc<dyn EventHook>,
     closed: AtomicBool,
+    opened: Mutex<Opened>,
 }
+
+/// What was opened and is still held by somebody: closing the broker closes it first.
+#[derive(Default)]
+struct Opened {
+    publishers: Vec<Weak<engine::Publisher>>,
+    consumers: Vec<Weak<Consumer>>,
+}
+
+/// How long closing may take, unless said otherwise.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
 impl Broker {
     /// The broker whose URL stands in this environment variable. There is no default: a program that forgets to
@@ -92,9 +105,10 @@ impl Broker {
     ) -> Result<Publisher<Ch::Payload, Ch::Codec>> {
         let declared = channel.channel()?;
         self.open("open publisher")?;
-        let engine =
-            pontoon_core::engine::Publisher::open(&self.0.transport, declared, options, &self.0.environment).await?;
-        Ok(Publisher::new(engine, &channel))
+        let opened = engine::Publisher::open(&self.0.transport, declared, options, &self.0.environment).await?;
+        let opened = Arc::new(opened);
+        self.opened(|all| keep(&mut all.publishers, &opened));
+        Ok(Publisher::new(opened, &channel))
     }
 
     /// A subscription to this queue, or to this subscription of a topic, with default options: the pull API.
@@ -155,14 +169,43 @@ impl Broker {
         }
     }
 
-    /// Closes every connection. Close publishers and drain subscriptions first: what they hold unresolved is unknown or
-    /// delivered again after this. Closing twice is fine; opening on a closed broker is an [`ErrorKind::Closed`].
+    /// Closes everything that was opened here, within 30 s: [`close_within`](Self::close_within).
     ///
     /// # Errors
-    /// Of the transport.
+    /// As [`close_within`](Self::close_within).
     pub async fn close(&self) -> Result<()> {
+        self.close_within(CLOSE_WITHIN).await
+    }
+
+    /// Drains the subscriptions, then waits for the outcomes of what was published, then closes the connections.
+    /// Whatever was opened here is closed by then, a running [`Worker`](crate::Worker) included: using it is an
+    /// [`ErrorKind::Closed`]. Closing twice is fine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] with the numbers of deliveries and publishes that were given up at the deadline, the
+    /// broker being closed all the same; else of the transport.
+    pub async fn close_within(&self, within: Duration) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + within;
+        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
         self.0.closed.store(true, Ordering::Release);
-        self.0.transport.close().await
+        let Opened { publishers, consumers } = self.opened(std::mem::take);
+        let consumers: Vec<Arc<Consumer>> = consumers.iter().filter_map(Weak::upgrade).collect();
+        let drained = join_all(consumers.iter().map(|consumer| consumer.drain(left()))).await;
+        let publishers: Vec<Arc<engine::Publisher>> = publishers.iter().filter_map(Weak::upgrade).collect();
+        let closed = join_all(publishers.iter().map(|publisher| publisher.close(left()))).await;
+        self.0.transport.close().await?;
+        let deliveries: usize = drained.iter().map(|report| report.abandoned.len()).sum();
+        let publishes: u64 = closed.iter().map(|report| report.abandoned).sum();
+        if deliveries > 0 || publishes > 0 {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "close",
+                "not everything was settled in time; the broker is closed",
+            )
+            .with("deliveries", deliveries)
+            .with("publishes", publishes));
+        }
+        Ok(())
     }
 
     /// The transport beneath, wrappers included.
@@ -184,9 +227,15 @@ impl Broker {
         source: Source,
         options: ConsumerOptions,
         environment: &Environment,
-    ) -> Result<Consumer> {
+    ) -> Result<Arc<Consumer>> {
         self.open("open consumer")?;
-        Consumer::open(&self.0.transport, source, options, environment).await
+        let consumer = Arc::new(Consumer::open(&self.0.transport, source, options, environment).await?);
+        self.opened(|all| keep(&mut all.consumers, &consumer));
+        Ok(consumer)
+    }
+
+    fn opened<R>(&self, change: impl FnOnce(&mut Opened) -> R) -> R {
+        change(&mut self.0.opened.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn open(&self, operation: &'static str) -> Result<()> {
@@ -205,6 +254,12 @@ impl Broker {
             .with("profile", profile)
             .with_help("ask the broker with its own tools")
     }
+}
+
+/// Remembers a handle, and forgets those that are gone.
+fn keep<X>(all: &mut Vec<Weak<X>>, one: &Arc<X>) {
+    all.retain(|other| other.strong_count() > 0);
+    all.push(Arc::downgrade(one));
 }
 
 /// Says nothing of URLs, which may hold passwords.
@@ -260,7 +315,13 @@ impl BrokerBuilder {
         if let Some(seed) = self.seed {
             environment = environment.seeded(seed);
         }
-        Broker(Arc::new(Inner { transport, environment, hook, closed: AtomicBool::new(false) }))
+        Broker(Arc::new(Inner {
+            transport,
+            environment,
+            hook,
+            closed: AtomicBool::new(false),
+            opened: Mutex::default(),
+        }))
     }
 }
 

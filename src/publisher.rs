@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pontoon_core::engine::{self, Pending, PublishError, Published, PublisherReport, PublisherStats};
@@ -23,14 +24,14 @@ use crate::context;
 /// correlation (or the message's id), names the message as its causation, and carries its `traceparent` and
 /// `tracestate`, unless it says otherwise itself.
 pub struct Publisher<T, C = Json> {
-    engine: engine::Publisher,
+    engine: Arc<engine::Publisher>,
     key: Option<KeyOf<T>>,
     type_name: Text,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<T: Send + 'static, C: Codec<T>> Publisher<T, C> {
-    pub(crate) fn new<Ch: Destination<Payload = T, Codec = C>>(engine: engine::Publisher, channel: &Ch) -> Self {
+    pub(crate) fn new<Ch: Destination<Payload = T, Codec = C>>(engine: Arc<engine::Publisher>, channel: &Ch) -> Self {
         Publisher { engine, key: channel.key_of(), type_name: channel.wire_type(), codec: PhantomData }
     }
 

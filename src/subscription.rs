@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl<Ch: fmt::Debug> fmt::Debug for Subscribe<Ch> {
 ///
 /// A body that cannot be read as `T` is dead-lettered as `undecodable` and not shown.
 pub struct Subscription<T, C = Json> {
-    consumer: Consumer,
+    consumer: Arc<Consumer>,
     /// This clone's place in line, as a stream.
     position: Position,
     carries: PhantomData<fn() -> (T, C)>,

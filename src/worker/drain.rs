@@ -1,5 +1,6 @@
 //! How a worker stops: everything at once, by one deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,7 +19,7 @@ const NOTICE: Duration = Duration::from_millis(500);
 
 /// Drains every consumer, while the tasks go on settling what they handle; then gives up what still runs.
 pub(crate) async fn drain(
-    consumers: &[Consumer],
+    consumers: &[Arc<Consumer>],
     tasks: &mut JoinSet<Result<()>>,
     within: Duration,
     report: &mut WorkerReport,

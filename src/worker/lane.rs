@@ -18,7 +18,7 @@ use crate::{context, subscription};
 /// What the tasks of one channel share.
 #[derive(Clone)]
 pub(crate) struct Lane {
-    pub(crate) consumer: Consumer,
+    pub(crate) consumer: Arc<Consumer>,
     pub(crate) source: Arc<Source>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) counters: Arc<Counters>,

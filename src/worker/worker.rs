@@ -241,7 +241,7 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         let counting = Counting { counters: counters.clone(), inner: broker.hook().clone() };
         let environment = broker.environment().clone().with_hook(Arc::new(counting));
 
-        let mut consumers: Vec<Consumer> = Vec::new();
+        let mut consumers: Vec<Arc<Consumer>> = Vec::new();
         let mut lanes = Vec::new();
         for station in stations(entries)? {
             let consumer = match broker.consumer(station.source.clone(), station.options, &environment).await {

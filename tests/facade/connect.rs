@@ -105,3 +105,40 @@ async fn depth_and_purge_are_asked_and_capabilities_answered() {
     assert!(capabilities.has(Capability::Depth));
     assert_eq!(capabilities.profile().as_str(), "memory-queue");
 }
+
+#[tokio::test(start_paused = true)]
+async fn closing_a_broker_closes_what_was_opened_on_it() {
+    use crate::support::{LOOSE, Seen, flight};
+    use pontoon::prelude::*;
+    use std::time::Duration;
+    async fn handler(_: crate::support::Flight, State(seen): State<Seen<()>>) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        seen.push(());
+    }
+    let (broker, seen) = (crate::support::broker().await, Seen::default());
+    let flights = broker.publisher(LOOSE).await.unwrap();
+    flights.publish(&flight(1)).await.unwrap();
+    let worker = Worker::new(broker.clone()).state(seen.clone()).handle(LOOSE, handler, Retry::never());
+    let running = tokio::spawn(worker.run_until(std::future::pending()));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    broker.close().await.unwrap();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((seen.len(), report.handled), (1, 1), "the running handler was let finish: {report}");
+    let error = flights.publish(&flight(2)).await.unwrap_err();
+    assert_eq!(error.error().kind(), ErrorKind::Closed);
+    broker.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_tells_what_it_had_to_give_up() {
+    use crate::support::{LOOSE, flight};
+    use std::time::Duration;
+    let broker = crate::support::broker().await;
+    broker.publisher(LOOSE).await.unwrap().publish(&flight(1)).await.unwrap();
+    let subscription = broker.subscribe(LOOSE).await.unwrap();
+    let held = subscription.next().await.unwrap().unwrap();
+    let error = broker.close_within(Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("deliveries")), (ErrorKind::Timeout, Some("1")));
+    assert_eq!(held.ack(), pontoon::Settled::Stale);
+    assert!(subscription.next().await.is_none());
+}
