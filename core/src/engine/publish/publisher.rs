@@ -78,6 +78,12 @@ impl Publisher {
         self.shared().with(|lane| lane.machine.stats())
     }
 
+    /// What was done so far, without taking care of anything meanwhile.
+    #[cfg(test)]
+    pub(super) fn stats_unattended(&self) -> PublisherStats {
+        self.shared().stats_unattended()
+    }
+
     /// Publishes one message: the future gives its outcome. The message is issued at the first poll; from its acceptance
     /// on dropping the future does not unsend it.
     pub fn publish(&self, message: Message) -> Publish<'_> {

@@ -312,6 +312,11 @@ impl Shared {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn stats_unattended(&self) -> super::PublisherStats {
+        lock(&self.lane).machine.stats()
+    }
+
     // --- buffers -------------------------------------------------------------------------------------------------
 
     /// An empty buffer, with room from last time.

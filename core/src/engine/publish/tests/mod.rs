@@ -2,5 +2,6 @@
 
 mod basics;
 mod model;
+mod races;
 mod schedules;
 mod sim;
