@@ -70,8 +70,15 @@ pub(crate) fn complaints(verdict: &Verdict) -> String {
     if let Some(more @ 1..) = verdict.problems.len().checked_sub(MOST_PROBLEMS) {
         let _ = writeln!(text, "problem: and {more} more");
     }
+    let Verdict { lost, out_of_order, duplicates, .. } = verdict;
+    if *lost > 0 {
+        let _ = writeln!(text, "problem: {lost} flights were neither handled nor dead-lettered, and are nowhere");
+    }
+    if *out_of_order > 0 {
+        let _ = writeln!(text, "problem: {out_of_order} flights were first handled after a later one of their airport");
+    }
     if !verdict.duplicates_explained {
-        let _ = writeln!(text, "problem: no reconnect explains {} duplicates", verdict.duplicates);
+        let _ = writeln!(text, "problem: no reconnect explains {duplicates} duplicates");
     }
     text
 }
