@@ -27,6 +27,8 @@ pub struct WorkerReport {
     pub released: u64,
     /// Settled too late, after the lease was lost: they come again.
     pub stale: u64,
+    /// Settled, and not known to be final when the worker stopped: they may come again.
+    pub unknown: u64,
     /// Attempts that panicked; they are among the failures.
     pub panicked: u64,
     /// Attempts that took longer than their handler's timeout; they are among the failures.
@@ -41,11 +43,13 @@ impl WorkerReport {
     /// Whether everything that was begun was settled, and every subscription closed well.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.abandoned.is_empty() && self.errors.is_empty()
+        self.abandoned.is_empty() && self.unknown == 0 && self.errors.is_empty()
     }
 
     pub(crate) fn add(&mut self, drained: DrainReport) {
         self.released += drained.released;
+        self.stale += drained.late.stale;
+        self.unknown += drained.late.unknown;
         self.abandoned.extend(drained.abandoned);
         self.errors.extend(drained.error);
     }
@@ -59,6 +63,7 @@ impl fmt::Display for WorkerReport {
         let rare = [
             ("dropped", self.dropped),
             ("stale", self.stale),
+            ("unknown", self.unknown),
             ("panicked", self.panicked),
             ("timed_out", self.timed_out),
         ];

@@ -10,6 +10,10 @@ mod environment;
 mod prefix;
 mod publish;
 
+/// How long a broker may take to let us connect, or to answer a flush of settlements: a transport sets no time-outs of
+/// its own.
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
 pub use backoff::{Backoff, Reconnect};
 pub use clock::Clock;
 pub use consume::{Consumer, ConsumerOptions, Delivery, DrainReport, FlushReport, Lease, Next, Position, ReleasePace};

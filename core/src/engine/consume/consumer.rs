@@ -45,6 +45,7 @@ fn begin_drain(shared: &Shared, deadline: Moment) {
     let now = shared.clock.now();
     let mut core = shared.core();
     let deadline = core.drain.map_or(deadline, |drain| drain.deadline.min(deadline));
+    core.note_late();
     core.drain = Some(Drain { deadline });
     core.machine.begin_drain(now);
     core.apply();
@@ -136,11 +137,8 @@ impl Consumer {
         let number = shared.core().machine.last_number();
         shared.flushed(number).await;
         let mut core = shared.core();
-        let late = core.machine.take_late();
-        let mut total = std::mem::take(&mut core.late_total);
-        total.stale += late.stale;
-        total.unknown += late.unknown;
-        total
+        core.note_late();
+        std::mem::take(&mut core.late_total)
     }
 
     /// Stops fetching, gives back what was not started, waits for what runs to be settled, flushes and closes; by the

@@ -7,7 +7,8 @@ use super::note::Note;
 use super::unflushed::{Op, Record};
 use super::{DrainReport, FlushReport};
 use crate::driver::{AnySettler, Arrival, Disposition, Inbox, Late, Settled, Settler, Token};
-use crate::{Channel, Error, Moment};
+use crate::engine::ANSWER_WITHIN;
+use crate::{Channel, Error, ErrorKind, Moment};
 
 /// Recorded settlements are flushed at the latest when there are this many.
 pub(super) const FLUSH_AT: usize = 64;
@@ -35,7 +36,14 @@ pub(super) struct Core {
     pub(super) armed_until: Moment,
     pub(super) flush_requested: bool,
     pub(super) late_total: FlushReport,
-    flushing: bool,
+    /// The same, since draining began.
+    pub(super) late_draining: FlushReport,
+    /// Since when a flush is pending.
+    flushing: Option<Moment>,
+    /// The pump waits for the end of the flush that is pending, and has armed no tick.
+    pub(super) flush_awaited: bool,
+    /// A flush ended, and whoever waits for that was not told yet.
+    pub(super) flush_ended: bool,
     scratch: Scratch,
 }
 
@@ -92,7 +100,10 @@ impl Core {
             armed_until: Moment::NEVER,
             flush_requested: false,
             late_total: FlushReport::default(),
-            flushing: false,
+            late_draining: FlushReport::default(),
+            flushing: None,
+            flush_awaited: false,
+            flush_ended: false,
             scratch: Scratch::default(),
         }
     }
@@ -180,18 +191,19 @@ impl Core {
                 return true;
             }
             let Some(settler) = &mut self.settler else { return false };
-            if !self.flushing {
+            if self.flushing.is_none() {
                 self.machine.flush_begins();
-                self.flushing = true;
+                self.flushing = Some(now());
             }
             match settler.poll_flush(&mut Context::from_waker(pump), &mut self.scratch.late) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(())) => {
-                    self.flushing = false;
+                    self.flushing = None;
+                    self.flush_ended = true;
+                    // It may end here on a user's thread: the pump is then to be told of the next settlement.
+                    self.tick_armed &= !std::mem::take(&mut self.flush_awaited);
                     self.machine.flush_ended(&mut self.scratch.late, now());
-                    let late = self.machine.take_late();
-                    self.late_total.stale += late.stale;
-                    self.late_total.unknown += late.unknown;
+                    self.note_late();
                     self.apply();
                 }
                 Poll::Ready(Err(error)) => {
@@ -202,14 +214,39 @@ impl Core {
         }
     }
 
+    /// Whether a flush waits for the broker.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flushing.is_some()
+    }
+
+    /// When a flush that is pending has been pending for too long.
+    pub(super) fn flush_ends_by(&self) -> Moment {
+        self.flushing.map_or(Moment::NEVER, |since| since + ANSWER_WITHIN)
+    }
+
+    /// Gives the connection up when it leaves a flush unanswered: whatever else it says, nothing would ever be settled.
+    pub(super) fn check_flush(&mut self, now: Moment) {
+        if self.flush_ends_by() <= now {
+            let stuck = "the connection leaves settlements unanswered: it is given up";
+            self.dead.get_or_insert_with(|| Error::new(ErrorKind::Timeout, "settle", stuck));
+        }
+    }
+
     /// The connection is gone.
     pub(super) fn disconnect(&mut self) {
         self.settler = None;
-        self.flushing = false;
+        self.flushing = None;
         self.machine.generation_lost();
+        self.note_late();
+    }
+
+    /// Counts what was found not to be final as recorded: for the next flush, and for the drain under way.
+    pub(super) fn note_late(&mut self) {
         let late = self.machine.take_late();
-        self.late_total.stale += late.stale;
-        self.late_total.unknown += late.unknown;
+        self.late_total.add(&late);
+        if self.drain.is_some() {
+            self.late_draining.add(&late);
+        }
     }
 
     /// What is to be done without the lock, after the machine moved; `taking` deliveries go to the caller itself.
@@ -232,6 +269,7 @@ impl Core {
             self.tick_armed = true;
         }
         tick || self.dead.is_some()
+            || (self.flush_ended && self.flush_requested)
             || !self.machine.successors.is_empty()
             || self.machine.next_deadline() < self.armed_until
             || self.drain.is_some()

@@ -21,3 +21,6 @@ mod wait;
 pub use consumer::{Consumer, Next, Position};
 pub use delivery::{Delivery, Lease};
 pub use options::{ConsumerOptions, DrainReport, FlushReport, ReleasePace};
+
+#[cfg(test)]
+mod stuck_tests;

@@ -73,6 +73,13 @@ pub struct FlushReport {
     pub unknown: u64,
 }
 
+impl FlushReport {
+    pub(super) fn add(&mut self, other: &FlushReport) {
+        self.stale += other.stale;
+        self.unknown += other.unknown;
+    }
+}
+
 /// How a drain ended.
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -81,21 +88,26 @@ pub struct DrainReport {
     pub released: u64,
     /// Still being handled, or unsettled, at the deadline: they will be delivered again.
     pub abandoned: Vec<MessageId>,
+    /// Settlements found since draining began not to be final as recorded: their messages may be delivered again.
+    pub late: FlushReport,
     /// What went wrong while closing.
     pub error: Option<Error>,
 }
 
 impl DrainReport {
-    /// Whether everything was settled in time.
+    /// Whether everything was settled in time, for good.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.abandoned.is_empty() && self.error.is_none()
+        self.abandoned.is_empty() && self.late == FlushReport::default() && self.error.is_none()
     }
 }
 
 impl fmt::Display for DrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "released={} abandoned={}", self.released, self.abandoned.len())?;
+        if self.late != FlushReport::default() {
+            write!(f, " stale={} unknown={}", self.late.stale, self.late.unknown)?;
+        }
         if let Some(error) = &self.error {
             write!(f, " error={error}")?;
         }

@@ -15,8 +15,8 @@ use super::slots::SlotRef;
 use super::successors::Successors;
 use super::{ConsumerOptions, DrainReport};
 use crate::driver::{AnyReceiver, AnySettler, AnyTransport, BoxFuture, OpenedConsumer, Receiver, Settler, Transport};
-use crate::engine::{Backoff, Environment};
-use crate::{Error, ErrorStatus, Event, Moment, Result};
+use crate::engine::{ANSWER_WITHIN, Backoff, Environment};
+use crate::{Error, ErrorKind, ErrorStatus, Event, Moment, Result};
 
 /// Passes before the pump lets other tasks go on.
 const PASSES: usize = 16;
@@ -47,7 +47,8 @@ enum Connection {
     Stands,
     /// Tried again at this moment.
     Waits(Moment),
-    Connects(BoxFuture<'static, Result<OpenedConsumer<AnyReceiver, AnySettler>>>),
+    /// Being tried, until then.
+    Connects(BoxFuture<'static, Result<OpenedConsumer<AnyReceiver, AnySettler>>>, Moment),
     /// For good.
     Gone,
 }
@@ -122,21 +123,20 @@ impl Pump {
         core.apply();
         let unflushed = core.machine.unflushed() > 0;
         let urgent = core.flush_requested || core.drain.is_some() || core.machine.flush_is_urgent();
-        let mut progressed = false;
-        if unflushed && (urgent || self.flush_at <= now) {
+        if unflushed && (urgent || core.is_flushing() || self.flush_at <= now) {
             let clock = shared.clock;
-            progressed = core.flush(&shared.pump_waker, || clock.now());
+            core.flush(&shared.pump_waker, || clock.now());
             self.flush_at = Moment::NEVER;
         }
-        // Settlements that come while a flush is pending are flushed by its end or by the next tick.
-        if core.machine.unflushed() > 0 && self.flush_at == Moment::NEVER {
+        // Settlements that come while a flush is pending are flushed by its end, which wakes us.
+        if core.machine.unflushed() > 0 && !core.is_flushing() && self.flush_at == Moment::NEVER {
             self.flush_at = now + self.options.flush_every;
         }
-        core.tick_armed = self.flush_at != Moment::NEVER;
-        if core.flush_requested {
-            core.flush_requested = core.machine.unflushed() > 0;
-            progressed = true;
-        }
+        core.flush_awaited = self.flush_at == Moment::NEVER && core.is_flushing();
+        core.tick_armed = self.flush_at != Moment::NEVER || core.flush_awaited;
+        core.flush_requested &= core.machine.unflushed() > 0;
+        // Told only when something ended: whoever waits asks again at once, and the two would spin otherwise.
+        let progressed = std::mem::take(&mut core.flush_ended);
         if core.watching && (self.watch_at == Moment::NEVER || self.watch_at <= now) {
             let idle = self.watch_at <= now && core.machine.running() == 0;
             core.watching = !idle;
@@ -145,6 +145,7 @@ impl Pump {
         for successor in core.machine.successors.drain(..) {
             self.storing.push(self.successors.store(successor));
         }
+        core.check_flush(now);
         let dead = core.dead.take();
         core.armed_until = Moment::NEVER; // what is armed is known only at the end of this poll
         let after = core.aftermath(0);
@@ -226,14 +227,21 @@ impl Pump {
                 self.generation += 1;
                 let (transport, source) = (self.transport.clone(), self.shared.source.clone());
                 let how = how(&source, &self.options, self.generation, &self.env);
-                self.connection = Connection::Connects(Box::pin(async move {
+                let attempt = Box::pin(async move {
                     declare(&transport, &source).await?;
                     transport.open_consumer(how).await
-                }));
+                });
+                self.connection = Connection::Connects(attempt, now + ANSWER_WITHIN);
                 true
             }
-            Connection::Connects(connecting) => match connecting.as_mut().poll(cx) {
-                Poll::Pending => false,
+            Connection::Connects(connecting, until) => match connecting.as_mut().poll(cx) {
+                Poll::Pending if *until > now => false,
+                Poll::Pending => {
+                    let draining = self.shared.core().drain.is_some();
+                    let error = Error::new(ErrorKind::Timeout, "open consumer", "no connection in time");
+                    self.failed(error, now, draining);
+                    true
+                }
                 Poll::Ready(Err(error)) => {
                     let draining = self.shared.core().drain.is_some();
                     self.failed(error, now, draining);
@@ -293,7 +301,8 @@ impl Pump {
         }
         let released = core.machine.released_by_drain();
         core.disconnect();
-        core.finished = Some(DrainReport { released, abandoned, error: self.error.take() });
+        let late = std::mem::take(&mut core.late_draining);
+        core.finished = Some(DrainReport { released, abandoned, late, error: self.error.take() });
         self.end(core);
         true
     }
@@ -340,11 +349,11 @@ impl Pump {
 
     fn sleep_until(&mut self) -> Moment {
         let mut core = self.shared.core();
-        let mut until = core.machine.next_deadline().min(self.flush_at).min(self.watch_at);
+        let mut until = core.machine.next_deadline().min(self.flush_at).min(self.watch_at).min(core.flush_ends_by());
         if let Some(drain) = core.drain {
             until = until.min(drain.deadline);
         }
-        if let Connection::Waits(at) = self.connection {
+        if let Connection::Waits(at) | Connection::Connects(_, at) = self.connection {
             until = until.min(at);
         }
         core.armed_until = until;

@@ -192,7 +192,13 @@ impl Shared {
                 let mut core = self.core();
                 let clock = self.clock;
                 core.flush(&self.pump_waker, || clock.now());
+                // Others may have waited for the same flush.
+                let others = core.flush_ended && core.flush_requested;
                 if core.machine.is_final(number) || core.finished.is_some() {
+                    drop(core);
+                    if others {
+                        self.pump.notify();
+                    }
                     return;
                 }
                 core.flush_requested = true;

@@ -14,13 +14,11 @@ use super::outcome::PublisherReport;
 use super::policy;
 use super::shared::{Phase, Shared};
 use crate::driver::{AnyProducer, BoxFuture, OpenedProducer};
-use crate::engine::{Backoff, Environment};
+use crate::engine::{ANSWER_WITHIN, Backoff, Environment};
 use crate::{Error, ErrorKind, Event, EventHook, EventKind, Moment, Result};
 
 /// Batches per pass: after them the lane is let go, so that publishers are not kept waiting.
 const BATCHES_PER_PASS: usize = 4;
-/// How long one attempt to connect may take: a transport sets no time-outs of its own.
-const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How long a producer may take to close after everything has its outcome, when nobody said.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -172,7 +170,7 @@ impl Pump {
                 let (opener, shared) = (Arc::clone(&self.opener), Arc::clone(&self.shared));
                 let generation = self.generation;
                 let attempt = Box::pin(async move { opener.open(shared, generation).await });
-                self.link = Link::Connecting(attempt, now + CONNECT_WITHIN);
+                self.link = Link::Connecting(attempt, now + ANSWER_WITHIN);
             }
             let link_timer = match &mut self.link {
                 Link::Up => Moment::NEVER,

@@ -1,0 +1,157 @@
+//! A broker that answers nothing: the shell over a transport that never flushes, and then never connects.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::{Consumer, ConsumerOptions, Delivery, FlushReport};
+use crate::driver::{
+    AnyTransport, Batch, Disposition, Ensure, Extensions, Inbox, Incoming, Late, OpenConsumer, OpenProducer,
+    OpenedConsumer, OpenedProducer, Producer, Receiver, Settled, Settler, Token, Transport,
+};
+use crate::engine::{Environment, Reconnect};
+use crate::{Capabilities, Channel, DeadLetterPolicy, Error, Message, Result, Retry, Source};
+
+/// Hands out three messages per connection. The first connection never flushes, the second never stands.
+#[derive(Clone, Default)]
+struct Stuck {
+    opened: Arc<AtomicU32>,
+    /// How often a flush was looked at.
+    polled: Arc<AtomicU32>,
+}
+
+struct Half {
+    generation: u32,
+    left: u64,
+    polled: Arc<AtomicU32>,
+}
+
+impl Transport for Stuck {
+    type Producer = Half;
+    type Receiver = Half;
+    type Settler = Half;
+
+    fn capabilities(&self, _: &Channel) -> Capabilities {
+        Capabilities::new("stuck-1")
+    }
+    async fn ensure(&self, _: &Ensure) -> Result<()> {
+        Ok(())
+    }
+    async fn open_producer(&self, _: OpenProducer) -> Result<OpenedProducer<Half>> {
+        pending().await
+    }
+    async fn open_consumer(&self, how: OpenConsumer) -> Result<OpenedConsumer<Half, Half>> {
+        let opened = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
+        if opened == 2 {
+            return pending().await;
+        }
+        let half = |left| Half { generation: how.generation, left, polled: self.polled.clone() };
+        Ok(OpenedConsumer::new(half(3), half(0), Capabilities::new("stuck-1")))
+    }
+    fn extensions(&self) -> Extensions {
+        Extensions::none()
+    }
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Producer for Half {
+    fn poll_submit(&mut self, _: &mut Context<'_>, _: &mut Batch<'_>) -> Poll<Result<()>> {
+        Poll::Pending
+    }
+    fn poll_drive(&mut self, _: &mut Context<'_>) -> Poll<Error> {
+        Poll::Pending
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Receiver for Half {
+    fn poll_receive(&mut self, _: &mut Context<'_>, into: &mut Inbox, _: usize) -> Poll<Result<()>> {
+        if self.left == 0 {
+            return Poll::Pending;
+        }
+        let token = Token { position: self.left, source: 0, generation: self.generation };
+        self.left -= 1;
+        into.message(Incoming::new(token, Message::new("body").with_id(self.left.to_string())));
+        Poll::Ready(Ok(()))
+    }
+    fn hold(&mut self, _: u32, _: bool) {}
+    fn poll_stop(&mut self, _: &mut Context<'_>, _: &mut Inbox) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Settler for Half {
+    fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
+        answers.extend(what.iter().map(|_| Settled::Recorded));
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>, _: &mut Vec<Late>) -> Poll<Result<()>> {
+        self.polled.fetch_add(1, Ordering::SeqCst);
+        if self.generation == 1 { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {
+        self.poll_flush(cx, late)
+    }
+}
+
+async fn consumer() -> (Stuck, Consumer) {
+    let stuck = Stuck::default();
+    let mut channel = Channel::queue("work").unwrap();
+    channel.dead_letter = DeadLetterPolicy::Discard;
+    let mut options = ConsumerOptions::default();
+    options.retry = Retry::never();
+    options.reconnect = Reconnect::new(Duration::from_millis(1), Duration::from_millis(1));
+    let transport = AnyTransport::new(stuck.clone());
+    let source = Source::new(channel, None).unwrap();
+    (stuck, Consumer::open(&transport, source, options, &Environment::new().seeded(1)).await.unwrap())
+}
+
+async fn three(consumer: &Consumer) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(timeout(Duration::from_secs(1), consumer.next()).await.expect("in time").unwrap().unwrap());
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_settlements_never_become_final_is_not_clean() {
+    let (_, consumer) = consumer().await;
+    let mut all = three(&consumer).await;
+    let running = all.pop().unwrap();
+    for delivery in all {
+        assert_eq!(delivery.ack(), Settled::Recorded);
+    }
+    let begun = Instant::now();
+    let report = consumer.drain(Duration::from_millis(300)).await;
+    assert!(begun.elapsed() < Duration::from_millis(310), "{:?}", begun.elapsed());
+    assert_eq!(report.abandoned.len(), 1);
+    assert_eq!(report.late, FlushReport { stale: 0, unknown: 2 }, "two acknowledgements may come again");
+    assert!(!report.is_clean() && report.to_string().contains("unknown=2"), "{report}");
+    assert_eq!(running.ack(), Settled::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_answers_no_flush_is_replaced_and_so_is_an_attempt_that_never_ends() {
+    let (stuck, consumer) = consumer().await;
+    for delivery in three(&consumer).await {
+        let _ = delivery.ack();
+    }
+    let begun = Instant::now();
+    assert_eq!(consumer.flush().await, FlushReport { stale: 0, unknown: 3 });
+    assert!((30..32).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let polled = stuck.polled.load(Ordering::SeqCst);
+    assert!(polled < 100, "waiting for a flush does not spin: polled {polled} times");
+    // The second attempt hangs; the third stands, and what was unknown comes again.
+    let again = timeout(Duration::from_secs(32), consumer.next()).await.expect("in time").unwrap().unwrap();
+    assert_eq!((again.generation(), stuck.opened.load(Ordering::SeqCst)), (3, 3));
+    again.ack_confirmed().await.unwrap();
+    assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
+}
