@@ -273,6 +273,8 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         drain(&consumers, &mut tasks, drain_within, &mut closing).await;
         let mut report = counters.report();
         report.released += closing.released;
+        report.stale += closing.stale;
+        report.unknown = closing.unknown;
         report.abandoned = closing.abandoned;
         report.errors = closing.errors;
         match failed {
