@@ -190,7 +190,7 @@ fn binary() -> PathBuf {
     let profile = test.parent().and_then(Path::parent).expect("tests are built in target/<profile>/deps");
     let binary = profile.join("examples").join(format!("flights{}", std::env::consts::EXE_SUFFIX));
     let built = modified(&binary).unwrap_or_else(|| {
-        panic!("{} is not there: `cargo test` builds it, `cargo test --test flights` does not", binary.display())
+        panic!("{} is not there: `cargo test` builds it, `cargo test --test …` does not", binary.display())
     });
     // An old binary would answer for code that is no longer there.
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/flights");
