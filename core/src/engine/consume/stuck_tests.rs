@@ -105,9 +105,8 @@ async fn consumer() -> (Stuck, Consumer) {
     let stuck = Stuck::default();
     let mut channel = Channel::queue("work").unwrap();
     channel.dead_letter = DeadLetterPolicy::Discard;
-    let mut options = ConsumerOptions::default();
-    options.retry = Retry::never();
-    options.reconnect = Reconnect::new(Duration::from_millis(1), Duration::from_millis(1));
+    let reconnect = Reconnect::new(Duration::from_millis(1), Duration::from_millis(1));
+    let options = ConsumerOptions { retry: Retry::never(), reconnect, ..ConsumerOptions::default() };
     let transport = AnyTransport::new(stuck.clone());
     let source = Source::new(channel, None).unwrap();
     (stuck, Consumer::open(&transport, source, options, &Environment::new().seeded(1)).await.unwrap())
