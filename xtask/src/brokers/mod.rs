@@ -90,7 +90,7 @@ enum Action {
         lines: usize,
     },
     /// Print docker-compose.yml as the table of values makes it.
-    Compose,
+    Compose(Extras),
 }
 
 /// A broker, or one node of it.
@@ -112,8 +112,8 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         Action::Resume(names) => each(&place, names, resume),
         Action::Restart(names) => each(&place, names, restart),
         Action::Logs { names, lines } => logs(&place, &targets(names, Many::Known)?, *lines),
-        Action::Compose => {
-            print!("{}", compose::render(Extras::default()));
+        Action::Compose(extras) => {
+            print!("{}", compose::render(*extras));
             Ok(ExitCode::SUCCESS)
         }
     }
