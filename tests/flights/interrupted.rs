@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::accounts::{self, Journal};
 use super::process::{Ended, Running, TempFile, run};
 
-/// How many seeded instants are tried; `FLIGHTS_INSTANTS=100 cargo test -p pontoon seeded_instants` tries more.
+/// How many seeded instants are tried; `FLIGHTS_INSTANTS=100 cargo test --test flights instants` tries more.
 const INSTANTS: u64 = 12;
 /// What the process is allowed for ending, as a flag and as a time.
 const DEADLINE: (&str, Duration) = ("2", Duration::from_secs(2));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -185,18 +185,25 @@ impl Drop for TempFile {
 }
 
 /// `target/<profile>/examples/flights`, beside the directory of this test.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a file");
-    let profile = test.parent().and_then(Path::parent).expect("tests are built in target/<profile>/deps");
-    let binary = profile.join("examples").join(format!("flights{}", std::env::consts::EXE_SUFFIX));
-    let built = modified(&binary).unwrap_or_else(|| {
-        panic!("{} is not there: `cargo test` builds it, `cargo test --test …` does not", binary.display())
-    });
-    // An old binary would answer for code that is no longer there.
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/flights");
-    let newest = newest(&sources).expect("the example has sources");
-    assert!(built >= newest, "{} is older than its sources: run `cargo build --example flights`", binary.display());
-    binary
+///
+/// `cargo test` builds it. `cargo test NAME` and `cargo test --test flights` do not: an old binary would then answer for
+/// code that is no longer there, so it is built here.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a file");
+        let profile = test.parent().and_then(Path::parent).expect("tests are built in target/<profile>/deps");
+        let binary = profile.join("examples").join(format!("flights{}", std::env::consts::EXE_SUFFIX));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let newest = newest(&root.join("examples/flights")).expect("the example has sources");
+        if modified(&binary).is_none_or(|built| built < newest) {
+            let how = if profile.ends_with("release") { "release" } else { "test" };
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.current_dir(root).args(["build", "--quiet", "--example", "flights", "--profile", how]);
+            assert!(cargo.status().expect("cargo runs").success(), "the example does not build");
+        }
+        binary
+    })
 }
 
 /// When a source was last changed. Unit tests are no part of the binary: cargo leaves it alone when they change.
