@@ -376,3 +376,23 @@ async fn many_consumers_on_threads_share_without_loss_or_duplicates() {
         assert!(consumer.drain(Duration::from_secs(5)).await.is_clean());
     }
 }
+
+#[test]
+fn an_idle_consumer_rests() {
+    // Paused time moves only while every task rests: a pump that spins would stop it for ever.
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let rig = rig(Order::Unordered);
+            let consumer = rig.consumer(|_| {}).await;
+            rig.publish([("a", "")]).await;
+            let _ = next(&consumer).await.ack();
+            // Flushes the settlement before the pump's own tick, and goes away.
+            nothing_for(&consumer, MS(1)).await;
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("something spins while nothing happens");
+}

@@ -51,7 +51,16 @@ fn id_of(message: &Message) -> u64 {
 }
 
 /// One consumer task: handles at random until there is nothing more.
-async fn handle(consumer: Consumer, subscription: usize, history: Arc<Mutex<History>>, mut random: fastrand::Rng) {
+async fn handle(
+    cell: Cell,
+    consumer: Consumer,
+    subscription: usize,
+    history: Arc<Mutex<History>>,
+    mut random: fastrand::Rng,
+) {
+    // A lease that ends early, or with a connection nobody has used since, looks valid to its holder until it settles:
+    // such a zombie is fenced by its generation, which other tests prove.
+    let told = !matches!(cell.fault, Some(Fault::ExpireLease | Fault::DropConnection));
     while let Some(next) = consumer.next().await {
         let delivery = next.unwrap();
         let id = id_of(delivery.message());
@@ -60,7 +69,8 @@ async fn handle(consumer: Consumer, subscription: usize, history: Arc<Mutex<Hist
             let mut history = history.lock().unwrap();
             let seen = history.seen.entry(subscription).or_default();
             if consumer.source().channel.order.is_ordered() {
-                if let Some((_, other, _)) = seen.running.iter().find(|(k, _, lease)| *k == key && !lease.is_lost()) {
+                let valid = seen.running.iter().find(|(k, _, lease)| told && *k == key && !lease.is_lost());
+                if let Some((_, other, _)) = valid {
                     let violation = format!("{id} handed out while {other} of its key is leased");
                     seen.violations.push(violation);
                 }
@@ -132,7 +142,9 @@ async fn schedule(cell: Cell, seed: u64) {
     let mut config = MemoryConfig::default();
     config.seed = Some(seed);
     config.lease = MS(200);
-    config.key_window = if random.bool() { 1 } else { 4 };
+    // A lease that ends early without a word lets one of a key return while its holder starts the next: nobody who
+    // holds several of a key can keep their order then.
+    config.key_window = if random.bool() || cell.fault == Some(Fault::ExpireLease) { 1 } else { 4 };
     let server = MemoryServer::new(config);
     let transport = AnyTransport::new(MemoryTransport::new(&server));
     let env = Environment::new().seeded(seed);
@@ -154,7 +166,7 @@ async fn schedule(cell: Cell, seed: u64) {
             let source = Source::new(channel(cell), subscription.clone()).unwrap();
             let consumer = Consumer::open(&transport, source, options.clone(), &env).await.unwrap();
             for _ in 0..2 {
-                tokio::spawn(handle(consumer.clone(), at, history.clone(), random.fork()));
+                tokio::spawn(handle(cell, consumer.clone(), at, history.clone(), random.fork()));
             }
             consumers.push(consumer);
         }
@@ -225,7 +237,7 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("PONTOON_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("PONTOON_SEEDS").unwrap_or(100),
+        None => 0..number("PONTOON_SEEDS").unwrap_or(1_000),
     }
 }
 

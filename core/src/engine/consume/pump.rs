@@ -123,7 +123,12 @@ impl Pump {
         core.apply();
         let unflushed = core.machine.unflushed() > 0;
         let urgent = core.flush_requested || core.drain.is_some() || core.machine.flush_is_urgent();
-        if unflushed && (urgent || core.is_flushing() || self.flush_at <= now) {
+        let due = self.flush_at <= now;
+        if due {
+            // Also when somebody else flushed meanwhile: a tick in the past would never let the pump sleep.
+            self.flush_at = Moment::NEVER;
+        }
+        if unflushed && (urgent || core.is_flushing() || due) {
             let clock = shared.clock;
             core.flush(&shared.pump_waker, || clock.now());
             self.flush_at = Moment::NEVER;
