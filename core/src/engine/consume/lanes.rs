@@ -77,7 +77,7 @@ impl Lanes {
     /// Takes a slot out of its lane, wherever it stands; the new head, if it was the head and another one follows.
     #[inline]
     pub(super) fn remove(&mut self, lane: u32, slot: u32) -> Option<u32> {
-        let Some(found) = self.lanes.get_mut(lane as usize).filter(|found| found.len > 0) else { return None };
+        let found = self.lanes.get_mut(lane as usize).filter(|found| found.len > 0)?;
         if found.head != slot {
             self.remove_behind(lane, slot);
             return None;
