@@ -56,8 +56,10 @@ impl<T: Send + 'static, C: Codec<T>> Publisher<T, C> {
         })
     }
 
-    /// Publishes one payload and waits for its outcome. Concurrent calls share batches. Dropping the future does not
-    /// unsend the message.
+    /// Publishes one payload and waits for its outcome. Concurrent calls share batches.
+    ///
+    /// Lazy: nothing happens before the first poll, and first polls are the order of issue. From then on dropping the
+    /// future does not unsend the message.
     ///
     /// # Errors
     /// [`PublishError::Rejected`] or [`PublishError::Unknown`].

@@ -12,6 +12,5 @@ mod pull;
 mod readme;
 mod routes;
 mod support;
-mod tracing;
 mod users_view;
 mod worker;

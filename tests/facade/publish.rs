@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pontoon::{Codec, Error, ErrorKind, Message, PublishError, Queue, Raw};
 
-use crate::support::{FLIGHTS, Flight, broker, flight};
+use crate::support::{FLIGHTS, LOOSE, broker, flight};
 
 #[tokio::test(start_paused = true)]
 async fn a_payload_travels_with_type_key_and_content_type() {
@@ -126,6 +126,10 @@ async fn what_the_broker_cannot_do_is_refused_when_a_channel_opens() {
     assert_eq!(error.context("capability"), Some("order per key"));
     let error = broker.subscribe(FLIGHTS).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(broker.publisher(crate::support::LOOSE).await.is_ok());
-    let _: fn(u64) -> Flight = flight;
+    assert!(broker.publisher(LOOSE).await.is_ok());
+    // The wrapper passes on no abilities beyond the core.
+    for error in [broker.depth(&LOOSE).await.unwrap_err(), broker.purge(&LOOSE).await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.context("capability").is_some() && error.context("profile").is_some(), "{error}");
+    }
 }

@@ -458,6 +458,22 @@ async fn at_most_once_never_handles_twice() {
     assert_eq!((report.handled, report.retried, report.dead_lettered, report.dropped), (2, 0, 0, 1), "{report}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_ends_for_good_ends_the_worker_with_its_error() {
+    async fn handler(_flight: Flight) {}
+    let (broker, server) = crate::support::broker_with_server();
+    broker.ensure(&FLIGHTS).await.unwrap();
+    broker.publisher(LOOSE).await.unwrap().publish(&flight(1)).await.unwrap();
+    let worker =
+        Worker::new(broker.clone()).handle(LOOSE, handler, Retry::never()).handle(FLIGHTS, handler, Retry::never());
+    let running = tokio::spawn(worker.run_until(std::future::pending()));
+    empty(&broker, &LOOSE).await;
+    server.delete("loose");
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.context("report").unwrap().starts_with("handled=1 "), "{error}");
+}
+
 /// A hook that keeps the kinds of events.
 #[derive(Clone, Default)]
 struct Recorder(Seen<EventKind>);
