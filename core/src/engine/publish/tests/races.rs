@@ -200,3 +200,37 @@ async fn completions_of_a_dead_generation_count_for_nothing() {
     assert_eq!(state.taken[0].1.id, state.taken[2].1.id, "resent under the same id");
     assert!(!state.taken[0].1.history().maybe_duplicate && state.taken[2].1.history().maybe_duplicate);
 }
+
+#[tokio::test]
+async fn a_clients_thread_wakes_two_users_and_the_pump_the_others() {
+    #[derive(Default)]
+    struct Count(std::sync::atomic::AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let (meddler, publisher, _first, _second) = opened().await;
+    let count = Arc::new(Count::default());
+    let woken = || count.0.load(std::sync::atomic::Ordering::Relaxed);
+    let waker = Waker::from(count.clone());
+    let mut pending = Vec::new();
+    for _ in 0..7 {
+        let mut one = Box::pin(publisher.enqueue(Message::new("x")).await.unwrap());
+        assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        pending.push(one);
+    }
+    settle().await;
+    let manual = meddler.manual.clone();
+    let all = move || {
+        let state = lock(&manual.0);
+        let mut outcomes: Vec<_> = state.taken.iter().map(|(ticket, _)| confirmed(*ticket)).collect();
+        let completions = state.completions[0].clone();
+        drop(state);
+        completions.complete(&mut outcomes);
+    };
+    std::thread::spawn(all).join().unwrap();
+    assert_eq!(woken(), 2);
+    settle().await;
+    assert_eq!(woken(), 7);
+}
