@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::Text;
+use crate::{Error, ErrorKind, Result, Text};
 
 /// The identity of a message. It stays the same over resend, redelivery, retry, dead-lettering and redrive.
 ///
@@ -28,6 +28,20 @@ impl MessageId {
     #[must_use]
     pub fn is_unset(&self) -> bool {
         matches!(self.0, Repr::Unset)
+    }
+
+    /// Checks an id that the application gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] when it is longer than [`MAX_TEXT`](crate::MAX_TEXT) bytes or holds control characters.
+    pub fn validate(&self) -> Result<()> {
+        match &self.0 {
+            Repr::Given(text) if text.len() > crate::MAX_TEXT || text.chars().any(char::is_control) => {
+                let rule = format!("a message id may have at most {} bytes and no control characters", crate::MAX_TEXT);
+                Err(Error::new(ErrorKind::InvalidMessage, "publish", rule))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An id from its 128 bits.
@@ -139,5 +153,14 @@ mod tests {
             assert_eq!(MessageId::from(text).to_string(), text);
         }
         assert!(MessageId::from("").is_unset());
+    }
+
+    #[test]
+    fn given_ids_are_short_and_printable() {
+        assert!(MessageId::from("order-7").validate().is_ok());
+        assert!(MessageId::from("a".repeat(crate::MAX_TEXT)).validate().is_ok());
+        for bad in ["a".repeat(crate::MAX_TEXT + 1), "a\r\nb".into(), "a\0".into()] {
+            assert_eq!(MessageId::from(bad).validate().unwrap_err().kind(), ErrorKind::InvalidMessage);
+        }
     }
 }

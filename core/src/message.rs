@@ -55,13 +55,17 @@ struct Rare {
 
 /// What the engine knows about earlier lives of a message; copies carry it, users cannot forge it.
 ///
-/// Transports write it through [`crate::wire`], apart from the user's headers.
+/// Transports write it apart from the user's headers, under [`RESERVED_PREFIX`](crate::RESERVED_PREFIX).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Failures known to be the handler's, of earlier copies.
     pub failures: u32,
     /// Deliveries that brokers counted for earlier copies; `None` where one of them was not counted.
     pub deliveries: Option<u32>,
+    /// When it first failed, milliseconds since 1970; 0 when it did not, or nobody kept it.
+    pub first_failure_ms: u64,
+    /// On a topic: the one subscription this copy is for, since the others have the message already.
+    pub only_for: Option<Text>,
     /// Sent again after an unknown outcome: another copy may exist.
     pub maybe_duplicate: bool,
     /// How often it was redriven from a dead-letter channel.
@@ -77,7 +81,15 @@ static NO_RARE: Rare = Rare {
     ttl: None,
     delay: None,
     priority: None,
-    history: History { failures: 0, deliveries: None, maybe_duplicate: false, hops: 0, dead_letter: None },
+    history: History {
+        failures: 0,
+        deliveries: None,
+        first_failure_ms: 0,
+        only_for: None,
+        maybe_duplicate: false,
+        hops: 0,
+        dead_letter: None,
+    },
 };
 
 impl Message {
@@ -273,6 +285,7 @@ impl Message {
     #[inline]
     pub fn validate(&self) -> Result<()> {
         self.headers.validate()?;
+        self.id.validate()?;
         let refuse = |rule: String| Error::new(ErrorKind::InvalidMessage, "publish", rule);
         if self.type_name.len() > MAX_TEXT || self.content_type.len() > MAX_TEXT {
             return Err(refuse(format!("type name and content type may have at most {MAX_TEXT} bytes")));

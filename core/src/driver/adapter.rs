@@ -143,6 +143,8 @@ pub enum Settlement {
     Retry {
         /// How long it waits.
         after: Duration,
+        /// How many failures to count.
+        failures: u32,
     },
     /// The lease is prolonged, to this time from now.
     Extend {
@@ -167,7 +169,7 @@ impl From<Disposition<'_>> for Settlement {
         match disposition {
             Disposition::Ack => Settlement::Ack,
             Disposition::Release => Settlement::Release,
-            Disposition::Retry { after } => Settlement::Retry { after },
+            Disposition::Retry { after, failures } => Settlement::Retry { after, failures },
             Disposition::Extend { by } => Settlement::Extend { by },
             Disposition::Replace { to, message } => {
                 Settlement::Replace(Box::new(Replacement { to: to.clone(), message: message.clone() }))

@@ -175,6 +175,9 @@ pub enum Disposition<'a> {
     Retry {
         /// How long it waits.
         after: Duration,
+        /// How many failures to count; above 1 when the engine held it and tried again in between. A broker that can
+        /// count only one at a time counts one.
+        failures: u32,
     },
     /// The lease is prolonged, to this time from now. Only where *lease extension* is offered.
     Extend {

@@ -202,12 +202,16 @@ impl MemoryProducer {
             self.outcomes.push((ticket, outcome(plan.confirmed, uid, routed)));
         }
         let full = self.outcomes.is_empty() && matches!(progress, Progress::Done);
-        for (_, queue) in &inner.subscriptions {
+        for (name, queue) in &inner.subscriptions {
             let mut state = queue.lock();
             if full {
                 state.await_room(waker);
             }
             for (uid, entry, message) in &self.staged {
+                // A retry copy of one subscription is not news to the others.
+                if message.history().only_for.as_deref().is_some_and(|only| only != name.as_str()) {
+                    continue;
+                }
                 state.store(message, *uid, *entry, &mut now, &mut wakes);
             }
             state.wake_ready(&mut wakes);

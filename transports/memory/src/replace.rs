@@ -102,7 +102,10 @@ fn store(
         Some(Route::Queue(queue)) => (None, vec![queue.id]),
         Some(Route::Topic(topic)) => {
             let topic = topics.iter_mut().find(|(id, _)| *id == topic.id).ok_or_else(missing)?;
-            (Some(topic.1.take_uid()), topic.1.subscriptions.iter().map(|(_, queue)| queue.id).collect())
+            let only = message.history().only_for.as_deref();
+            let wanted = topic.1.subscriptions.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str()));
+            let wanted = wanted.map(|(_, queue)| queue.id).collect();
+            (Some(topic.1.take_uid()), wanted)
         }
     };
     let refuses = match route {

@@ -203,7 +203,7 @@ async fn an_ended_ttl_is_told_with_the_delivery() {
     // Handed over in time, it keeps its chances.
     stage.publisher.put(message("c").with_ttl(secs(5)));
     let got = stage.consumer.take(9).pop().unwrap();
-    assert_eq!(stage.consumer.settle(got.token, Disposition::Retry { after: secs(9) }), Settled::Recorded);
+    assert_eq!(stage.consumer.settle(got.token, Disposition::Retry { after: secs(9), failures: 1 }), Settled::Recorded);
     advance(secs(10)).await;
     let got = stage.consumer.one();
     assert!(!got.expired && got.failures == 1);
@@ -273,7 +273,10 @@ async fn depth_is_exact_and_purge_takes_only_what_is_ready() {
         }
         stage.publisher.put(keyed("k0", "delayed").with_delay(Delay::For(secs(9))));
         let got = stage.consumer.take(2);
-        assert_eq!(stage.consumer.settle(got[1].token, Disposition::Retry { after: secs(5) }), Settled::Recorded);
+        assert_eq!(
+            stage.consumer.settle(got[1].token, Disposition::Retry { after: secs(5), failures: 1 }),
+            Settled::Recorded
+        );
         let extensions = stage.transport.extensions();
         let source = source(&stage.channel);
         let (depth, purge) = (extensions.depth.unwrap(), extensions.purge.unwrap());

@@ -292,6 +292,34 @@ async fn openings_that_cannot_keep_their_promise_are_refused() {
     assert_eq!(open(rig.channel.clone(), options).await.kind(), ErrorKind::InvalidConfig);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_falls_behind_reaches_only_its_subscription() {
+    let server = MemoryServer::new(MemoryConfig::default());
+    let transport = AnyTransport::new(MemoryTransport::new(&server));
+    let env = Environment::new().seeded(1);
+    let mut channel = Channel::topic("news").unwrap();
+    channel.order = Order::Block { max_blocked_keys: 9, longest_wait: MS(50), spill: pontoon_core::Spill::FallBehind };
+    channel.dead_letter = DeadLetterPolicy::To(ChannelName::new("news.dead").unwrap());
+    let mut consumers = Vec::new();
+    for name in ["one", "two"] {
+        let source = Source::new(channel.clone(), Some(pontoon_core::Subscription::new(name).unwrap())).unwrap();
+        let mut options = ConsumerOptions::default();
+        options.retry = Retry::fixed(MS(100)).jitter(0.0);
+        consumers.push(Consumer::open(&transport, source, options, &env).await.unwrap());
+    }
+    let publisher = Publisher::open(&transport, channel, PublisherOptions::default(), &env).await.unwrap();
+    publisher.publish(Message::new("a").with_id("a").with_key("k")).await.unwrap();
+    for _ in 0..2 {
+        let _ = next(&consumers[0]).await.retry(None, "no");
+    }
+    let copy = next(&consumers[0]).await;
+    assert_eq!((id(&copy).as_str(), copy.attempt().at_least), ("a", 3));
+    copy.ack_confirmed().await.unwrap();
+    next(&consumers[1]).await.ack_confirmed().await.unwrap();
+    nothing_for(&consumers[1], Duration::from_secs(10)).await;
+    nothing_for(&consumers[0], Duration::from_secs(10)).await;
+}
+
 #[derive(Default)]
 struct Seen(Mutex<Vec<EventKind>>);
 

@@ -291,7 +291,9 @@ async fn storm(seed: u64, order: Order, topic: bool) {
                 if settles {
                     let disposition = match random.u8(..8) {
                         0 if stormy => Disposition::Release,
-                        1 if stormy => Disposition::Retry { after: Duration::from_millis(random.u64(..900)) },
+                        1 if stormy => {
+                            Disposition::Retry { after: Duration::from_millis(random.u64(..900)), failures: 1 }
+                        }
                         _ => Disposition::Ack,
                     };
                     what.push((*token, disposition, *id));

@@ -136,7 +136,7 @@ impl Model {
                 self.entries[n].deliveries -= 1;
                 self.entries[n].at = At::Ready;
             }
-            Disposition::Retry { after } => {
+            Disposition::Retry { after, .. } => {
                 self.entries[n].failures += 1;
                 if self.order == Order::FallBehind {
                     self.entries[n].place = self.place();
@@ -265,8 +265,11 @@ impl Run {
                 match self.random.u8(..10) {
                     0..5 => Disposition::Ack,
                     5..7 => Disposition::Release,
-                    7 => Disposition::Retry { after: Duration::ZERO },
-                    8 => Disposition::Retry { after: Duration::from_millis(self.random.u64(0..60) * 100 + 50) },
+                    7 => Disposition::Retry { after: Duration::ZERO, failures: 1 },
+                    8 => Disposition::Retry {
+                        after: Duration::from_millis(self.random.u64(0..60) * 100 + 50),
+                        failures: 1,
+                    },
                     _ => Disposition::Extend { by: Duration::from_millis(self.random.u64(0..600) * 100 + 50) },
                 },
             ));

@@ -83,7 +83,10 @@ async fn what_comes_back_takes_its_place_in_its_key() {
 async fn block_holds_the_key_until_the_retry_is_due() {
     let mut stage = stage_of(Order::BLOCK, "1", &[("a", "a1"), ("a", "a2"), ("b", "b1")]).await;
     let got = stage.consumer.take(1);
-    assert_eq!(stage.consumer.settle(got[0].token, Disposition::Retry { after: secs(5) }), Settled::Recorded);
+    assert_eq!(
+        stage.consumer.settle(got[0].token, Disposition::Retry { after: secs(5), failures: 1 }),
+        Settled::Recorded
+    );
     assert_eq!(bodies(&stage.consumer.take(9)), "b1");
     assert_eq!(stage.depth(), (1, 1, 1));
     advance(secs(4)).await;
@@ -104,7 +107,10 @@ async fn block_holds_the_key_until_the_retry_is_due() {
 async fn fall_behind_goes_to_the_tail_and_its_key_flows() {
     let mut stage = stage_of(Order::FallBehind, "1", &[("a", "a1"), ("a", "a2"), ("a", "a3")]).await;
     let got = stage.consumer.take(9);
-    assert_eq!(stage.consumer.settle(got[0].token, Disposition::Retry { after: Duration::ZERO }), Settled::Recorded);
+    assert_eq!(
+        stage.consumer.settle(got[0].token, Disposition::Retry { after: Duration::ZERO, failures: 1 }),
+        Settled::Recorded
+    );
     stage.publisher.put(keyed("a", "a4"));
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -117,7 +123,10 @@ async fn fall_behind_goes_to_the_tail_and_its_key_flows() {
     // With a delay: it takes its place at the tail now, and is seen when it is due; the key is not blocked.
     let mut stage = stage_of(Order::FallBehind, "1", &[("a", "a1"), ("a", "a2")]).await;
     let got = stage.consumer.take(9);
-    assert_eq!(stage.consumer.settle(got[0].token, Disposition::Retry { after: secs(5) }), Settled::Recorded);
+    assert_eq!(
+        stage.consumer.settle(got[0].token, Disposition::Retry { after: secs(5), failures: 1 }),
+        Settled::Recorded
+    );
     stage.publisher.put(keyed("a", "a3"));
     let second = stage.consumer.one();
     assert_eq!(body(&second), "a2");

@@ -70,7 +70,7 @@ async fn a_retry_is_counted_and_comes_back_when_due() {
     let mut stage = Stage::new(queue("q")).await;
     stage.publisher.put(message("a"));
     let token = stage.consumer.one().token;
-    assert_eq!(stage.consumer.settle(token, Disposition::Retry { after: secs(5) }), Settled::Recorded);
+    assert_eq!(stage.consumer.settle(token, Disposition::Retry { after: secs(5), failures: 1 }), Settled::Recorded);
     assert_eq!(stage.depth(), (0, 1, 0));
     assert!(stage.consumer.take(1).is_empty());
     advance(Duration::from_millis(4_990)).await;
@@ -80,7 +80,10 @@ async fn a_retry_is_counted_and_comes_back_when_due() {
     assert_eq!(stage.consumer.bell.rung(), 1, "whoever waits is woken when it is due");
     let again = stage.consumer.one();
     assert_eq!((again.deliveries, again.failures), (Some(2), 1));
-    assert_eq!(stage.consumer.settle(again.token, Disposition::Retry { after: Duration::ZERO }), Settled::Recorded);
+    assert_eq!(
+        stage.consumer.settle(again.token, Disposition::Retry { after: Duration::ZERO, failures: 1 }),
+        Settled::Recorded
+    );
     let third = stage.consumer.one();
     assert_eq!((third.deliveries, third.failures), (Some(3), 2));
 }
@@ -94,7 +97,7 @@ async fn a_lease_ends_counts_and_leaves_a_stale_token() {
     assert_eq!(stage.depth(), (0, 0, 1));
     advance(Duration::from_millis(102)).await;
     // Nobody polled: the timer ended it.
-    for disposition in [Disposition::Ack, Disposition::Release, Disposition::Retry { after: secs(1) }] {
+    for disposition in [Disposition::Ack, Disposition::Release, Disposition::Retry { after: secs(1), failures: 1 }] {
         assert_eq!(stage.consumer.settle(first.token, disposition), Settled::Stale);
     }
     assert_eq!(stage.depth(), (1, 0, 0));

@@ -315,11 +315,12 @@ fn config(
         .with("profile", capabilities.profile())
         .with_help("use `Order::FallBehind` or an unordered channel"));
     }
-    let by_broker =
-        capabilities.level(Capability::RetryDelay) == Level::Native && capabilities.behaviour.counts_failures;
-    let retry_by = if by_broker {
+    let copies = capabilities.has(Capability::PublishDelay) || !waits(options);
+    // A broker that delays without counting is second best: its deliveries still count towards the ceiling.
+    let native = capabilities.level(Capability::RetryDelay) == Level::Native;
+    let retry_by = if native && (capabilities.behaviour.counts_failures || !copies) {
         RetryBy::Broker
-    } else if capabilities.has(Capability::PublishDelay) || !waits(options) {
+    } else if copies {
         RetryBy::Copy
     } else {
         RetryBy::Holding

@@ -162,7 +162,7 @@ impl Core {
             let disposition = match &record.op {
                 Op::Ack => Disposition::Ack,
                 Op::Release => Disposition::Release,
-                Op::Retry { after } => Disposition::Retry { after: *after },
+                Op::Retry { after, failures } => Disposition::Retry { after: *after, failures: *failures },
                 Op::Extend { by } => Disposition::Extend { by: *by },
                 Op::Replace { dead_letter, message } => {
                     // Borrows its successor, so it cannot wait in the reused vector; order is kept.

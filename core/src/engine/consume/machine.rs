@@ -477,10 +477,12 @@ impl Machine {
             return self.dead_letter(index, ReasonKind::MaxAttempts, error);
         }
         let after = after.unwrap_or_else(|| self.config.retry.wait(attempt.at_least, self.random.f64()));
+        // What has no key blocks none: it fails as on an unordered channel.
+        let keyed = self.slots.get(index).lane != NIL;
         match self.config.order {
-            Order::Block { max_blocked_keys, longest_wait, spill } => {
+            Order::Block { max_blocked_keys, longest_wait, spill } if keyed => {
                 let since = self.slots.get(index).trouble.as_ref().and_then(|t| t.blocked_since).unwrap_or(self.now);
-                let over = self.slots.get(index).lane != NIL && self.lanes.blocked_keys() >= max_blocked_keys;
+                let over = self.lanes.blocked_keys() >= max_blocked_keys;
                 if over || self.now.since(since) >= longest_wait {
                     return self.spill(index, attempt, spill, error);
                 }
@@ -498,12 +500,12 @@ impl Machine {
 
     /// A failed message returns through the broker.
     fn send_back(&mut self, index: u32, attempt: Attempt, after: Duration, error: Text) {
-        let trouble = self.slots.get_mut(index).trouble_mut();
-        trouble.error = error;
+        let local = self.slots.get(index).local_failures();
+        self.slots.get_mut(index).trouble_mut().error = error;
         self.note_retried(index, attempt, after);
         match self.config.retry_by {
             RetryBy::Broker => {
-                self.record(index, Op::Retry { after }, None);
+                self.record(index, Op::Retry { after, failures: 1 + local }, None);
                 self.finish(index);
             }
             RetryBy::Copy => {
@@ -937,7 +939,7 @@ impl Machine {
                 State::Held { until, then: Then::Redispatch } => until.since(self.now),
                 _ => Duration::ZERO,
             };
-            Op::Retry { after }
+            Op::Retry { after, failures: slot.local_failures() }
         } else {
             Op::Release
         };

@@ -69,7 +69,7 @@ impl Rig {
                 let op = match &record.op {
                     Op::Ack => "ack".into(),
                     Op::Release => "release".into(),
-                    Op::Retry { after } => format!("retry{}", after.as_millis()),
+                    Op::Retry { after, failures } => format!("retry{}x{failures}", after.as_millis()),
                     Op::Extend { by } => format!("extend{}", by.as_millis()),
                     Op::Replace { dead_letter, .. } => format!("replace-{dead_letter}"),
                 };
@@ -278,7 +278,7 @@ fn failed_messages_return_as_the_profile_can() {
         let delivery = rig.next().unwrap();
         let _ = rig.settle(delivery, retry());
         if by == RetryBy::Broker {
-            assert_eq!(rig.log(), ["retry100:1"]);
+            assert_eq!(rig.log(), ["retry100x1:1"]);
             assert!(rig.m.successors.is_empty());
         } else {
             assert!(rig.log().is_empty(), "the copy comes first");
@@ -639,18 +639,78 @@ fn draining_gives_back_what_is_unstarted_and_waits_for_the_rest() {
     rig.apply();
     let mut log = rig.log();
     log.sort();
-    assert_eq!(log, ["release:2", "release:4", "retry300:3"], "the broker is told of the failure it does not know");
+    assert_eq!(log, ["release:2", "release:4", "retry300x1:3"], "the broker is told of the failure it does not know");
     assert_eq!(rig.m.released_by_drain(), 3);
     assert_eq!(rig.m.demand(), 0);
     rig.arrive("z");
     assert_eq!(rig.log(), ["release:5"], "what a read in flight brings goes back");
     assert!(rig.next().is_none());
     let _ = rig.settle(a, retry());
-    assert_eq!(rig.log(), ["retry100:1"], "the broker waits, not we");
+    assert_eq!(rig.log(), ["retry100x1:1"], "the broker waits, not we");
     assert!(!rig.m.is_drained(), "not final yet");
     rig.flush(Vec::new());
     assert!(rig.m.is_drained());
     assert!(rig.m.abandon().is_empty());
+}
+
+#[test]
+fn a_drain_tells_the_broker_every_failure_it_does_not_know() {
+    let mut rig = Rig::new(Config { retry: Retry::fixed(MS(100)).jitter(0.0).attempts(9), ..config(Order::BLOCK) });
+    rig.arrive("a");
+    for at in [100, 200, 300] {
+        let delivery = rig.next().unwrap();
+        let _ = rig.settle(delivery, retry());
+        rig.at(at - 1);
+        if at < 300 {
+            rig.at(at);
+        }
+    }
+    rig.m.begin_drain(rig.now);
+    rig.apply();
+    assert_eq!(rig.log(), ["retry1x3:1"]);
+}
+
+#[test]
+fn what_has_no_key_blocks_none_and_is_not_spilled() {
+    let order = Order::Block { max_blocked_keys: 1, longest_wait: MS(50), spill: Spill::DeadLetter };
+    let mut rig = Rig::new(config(order));
+    rig.arrive("");
+    let delivery = rig.next().unwrap();
+    let _ = rig.settle(delivery, retry());
+    assert_eq!(rig.log(), ["retry100x1:1"]);
+    assert!(rig.m.successors.is_empty());
+}
+
+#[test]
+fn a_copy_on_a_topic_is_for_its_subscription_and_keeps_what_is_known() {
+    let mut rig = Rig::new(Config { retry_by: RetryBy::Copy, ..config(Order::Unordered) });
+    let mut incoming = rig.incoming("");
+    incoming.message = incoming.message.with_history(crate::History {
+        failures: 1,
+        deliveries: Some(1),
+        first_failure_ms: 77,
+        maybe_duplicate: true,
+        ..Default::default()
+    });
+    rig.m.accept(incoming, rig.now);
+    let delivery = rig.next().unwrap();
+    let _ = rig.settle(delivery, retry());
+    let copy = rig.successor();
+    let history = copy.message.history();
+    assert_eq!(history.only_for.as_deref(), Some("s"));
+    assert_eq!((history.first_failure_ms, history.maybe_duplicate, history.failures), (77, true, 2));
+}
+
+#[test]
+fn a_first_failure_that_nobody_dated_is_unknown() {
+    let mut rig = Rig::new(config(Order::Unordered));
+    let mut incoming = rig.incoming("");
+    incoming.failures = 1;
+    rig.m.accept(incoming, rig.now);
+    let delivery = rig.next().unwrap();
+    let _ = rig.settle(delivery, reject());
+    let info = rig.successor().message.history().dead_letter.clone().unwrap();
+    assert_eq!((info.first_failure_ms, info.last_failure_ms), (None, Some(1_000_000)));
 }
 
 #[test]

@@ -196,9 +196,9 @@ impl Model {
                 stored.deliveries -= 1;
                 self.queue.insert(position, stored);
             }
-            Op::Retry { after } => {
+            Op::Retry { after, failures } => {
                 let mut stored = self.leased.remove(&position).unwrap();
-                stored.failures += 1;
+                stored.failures += failures;
                 stored.due = self.now + *after;
                 let place = if self.order == Order::FallBehind {
                     self.next_position += 1;

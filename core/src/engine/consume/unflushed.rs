@@ -43,7 +43,7 @@ impl Record {
 pub(crate) enum Op {
     Ack,
     Release,
-    Retry { after: std::time::Duration },
+    Retry { after: std::time::Duration, failures: u32 },
     Extend { by: std::time::Duration },
     Replace { dead_letter: bool, message: Box<Message> },
 }

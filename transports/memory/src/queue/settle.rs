@@ -108,7 +108,7 @@ impl State {
         match disposition {
             Disposition::Ack => self.ack(slot, wakes),
             Disposition::Release => self.release(slot, wakes),
-            Disposition::Retry { after } => self.retry(slot, *after, now, wakes),
+            Disposition::Retry { after, failures } => self.retry(slot, *after, *failures, now, wakes),
             Disposition::Extend { by } => self.extend(slot, *by, now, wakes),
             // A disposition of a later version: the delivery stays out, and comes back when its lease ends.
             _ => return Settled::Stale,
@@ -146,10 +146,12 @@ impl State {
         self.may_take_again(holder, wakes);
     }
 
-    fn retry(&mut self, slot: u32, after: Duration, now: &mut Now, wakes: &mut Wakes) {
+    fn retry(&mut self, slot: u32, after: Duration, failures: u32, now: &mut Now, wakes: &mut Wakes) {
         self.totals.retried += 1;
         let stored = self.slab.at_mut(slot);
-        stored.failures = stored.failures.saturating_add(1);
+        stored.failures = stored.failures.saturating_add(failures);
+        // Every failure was a delivery to a handler; the first of them is counted as this one.
+        stored.deliveries = stored.deliveries.saturating_add(failures.saturating_sub(1));
         let key = stored.key;
         let holder = self.no_longer_out(slot);
         let due = (!after.is_zero()).then(|| now.get().saturating_add(nanos(after.min(pontoon_core::MAX_DURATION))));
