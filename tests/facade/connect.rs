@@ -71,6 +71,8 @@ async fn ensuring_twice_is_fine_and_a_conflict_names_the_field() {
     let broker = pontoon::connect("memory://").await.unwrap();
     broker.ensure(&JOBS).await.unwrap();
     broker.ensure(&JOBS).await.unwrap();
+    // The dead-letter channel is declared along with it: an existing one is found.
+    broker.ensure(&Queue::<Raw>::existing("jobs.dead")).await.unwrap();
     let error = broker.ensure(&JOBS.ordered()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("order"), "{error}");

@@ -132,9 +132,9 @@ async fn a_topics_dead_letters_are_redriven_only_when_every_subscription_may_see
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_stays_when_its_copy_cannot_be_stored() {
-    let broker = pontoon::connect("memory://?max_messages=3").await.unwrap();
+    let broker = pontoon::connect("memory://?max_messages=3&lease=10m").await.unwrap();
     rejected(&broker, 0..3).await;
-    // Full: whatever is put back waits for room, in vain.
+    // Full: whatever is put back waits for room, in vain. The lease outlasts that, so a removal would be valid.
     broker.publisher(FLIGHTS).await.unwrap().publish_all((10..13).map(flight)).await.into_result().unwrap();
     let dead = broker.dead_letters(FLIGHTS).await.unwrap();
     let report = dead.redrive_all().await.unwrap();
