@@ -17,12 +17,9 @@ impl<W> Machine<W> {
     ) -> Place {
         let seq = self.next_seq;
         self.next_seq += 1;
-        // The queue and the list of the unresolved are ordered by issue and must be by deadline too; clock reads of
-        // several threads may arrive out of order.
-        self.last_deadline = deadline.max(self.last_deadline);
         let weight = message.as_ref().map_or(0, Message::weight);
         let this = self.slots.insert(message, owner, seq);
-        this.deadline = self.last_deadline;
+        this.deadline = deadline;
         this.weight = weight;
         let slot = this.index;
         if self.queue.is_empty() && self.room.take(weight) {

@@ -84,7 +84,6 @@ pub(super) struct Machine<W> {
     /// Who is to be woken, outside the lock.
     pub woken: Vec<W>,
     next_seq: u64,
-    last_deadline: Moment,
     random: fastrand::Rng,
     stats: PublisherStats,
     /// Why there is no producer.
@@ -111,7 +110,6 @@ impl<W> Machine<W> {
             owed: Vec::new(),
             woken: Vec::new(),
             next_seq: 0,
-            last_deadline: Moment::ZERO,
             random: fastrand::Rng::with_seed(config.seed),
             stats: PublisherStats::default(),
             link: None,

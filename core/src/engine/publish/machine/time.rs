@@ -11,6 +11,7 @@ use crate::{Error, Moment, Result};
 impl<W> Machine<W> {
     /// Does what is due. `Err`: the producer leaves messages without an outcome for too long; it is to be given up.
     pub(in crate::engine::publish) fn tick(&mut self, now: Moment) -> Result<(), Error> {
+        // Issue order is the order of deadlines, to within the skew of several threads' clock reads.
         while let Some(first) = self.slots.first()
             && self.slots[first].deadline <= now
         {

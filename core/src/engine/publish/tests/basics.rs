@@ -411,6 +411,8 @@ async fn a_lost_connection_is_replaced_and_the_hook_is_told() {
     let events = lock(&log.0).clone();
     assert_eq!(events[..2], ["failed a true", "disconnected"], "{events:?}");
     assert_eq!(events.last().unwrap(), "published a", "{events:?}");
+    let generations = publisher.stats().generation as usize;
+    assert_eq!(lock(&sim.store).ensured.len(), generations, "declared anew each time");
     assert!(events.contains(&format!("reconnected {}", publisher.stats().generation)));
     assert_eq!(lock(&sim.store).marked, publisher.stats().resent as usize);
 }
@@ -506,11 +508,11 @@ async fn wakers_may_use_the_publisher() {
     let mut flush = Box::pin(publisher.flush());
     let mut all = Box::pin(publisher.publish_all((0..3).map(message)));
     for _ in 0..3 {
-        let waker = Waker::from(Arc::new(Meddler(publisher.clone())));
-        let cx = &mut Context::from_waker(&waker);
-        assert!(publish.as_mut().poll(cx).is_pending());
-        assert!(flush.as_mut().poll(cx).is_pending());
-        assert!(all.as_mut().poll(cx).is_pending());
+        // One each, so that the clone in the lane is the last one.
+        let waker = || Waker::from(Arc::new(Meddler(publisher.clone())));
+        assert!(publish.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+        assert!(flush.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+        assert!(all.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
     }
     settle().await;
     drop(flush);
