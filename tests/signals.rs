@@ -36,6 +36,13 @@ fn start() -> (Child, BufReader<std::process::ChildStdout>) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    // A child that does not end must not keep the test: reading and waiting end with it.
+    let id = child.id().to_string();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(20));
+        // Long gone, as a rule.
+        let _ = Command::new("kill").args(["-KILL", &id]).stderr(Stdio::null()).status();
+    });
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("handling") {
