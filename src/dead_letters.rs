@@ -14,7 +14,7 @@ use pontoon_core::driver::{
 };
 use pontoon_core::engine::{Publisher, PublisherOptions};
 use pontoon_core::{
-    Channel, ChannelKind, DeadLetterInfo, Error, ErrorKind, History, Message, MessageId, ReasonKind, Result, Source,
+    Channel, DeadLetterInfo, Error, ErrorKind, History, Message, MessageId, ReasonKind, Result, Source,
 };
 
 use crate::Broker;
@@ -38,7 +38,6 @@ pub struct DeadLetters {
     broker: Broker,
     origin: Source,
     channel: Channel,
-    to_every_subscription: bool,
 }
 
 /// One dead letter.
@@ -127,21 +126,13 @@ impl DeadLetters {
             .with("channel", &origin)
             .with_help("add `.dead_letter(\"…\")` to the channel"));
         };
-        Ok(DeadLetters { broker, origin, channel, to_every_subscription: false })
+        Ok(DeadLetters { broker, origin, channel })
     }
 
     /// The dead-letter channel.
     #[must_use]
     pub fn channel(&self) -> &Channel {
         &self.channel
-    }
-
-    /// Lets a redrive publish to the topic, so that every subscription gets the message again, not only the one that
-    /// could not handle it. Without this, redriving dead letters of a topic is refused.
-    #[must_use]
-    pub fn to_every_subscription(mut self) -> Self {
-        self.to_every_subscription = true;
-        self
     }
 
     /// Up to `limit` dead letters, at most 10,000, oldest first where the broker keeps order. They stay where they are;
@@ -185,8 +176,9 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Puts one dead letter back into the channel it came from, with attempts at 1, the same id, key and headers. It is
-    /// removed here only after its copy is confirmed there. `redriven` is 0 when it is not among the first 10,000.
+    /// Puts one dead letter back into the channel it came from, with attempts at 1, the same id, key and headers; on a
+    /// topic only for the subscription that could not handle it. It is removed here only after its copy is confirmed
+    /// there. `redriven` is 0 when it is not among the first 10,000.
     ///
     /// # Errors
     /// As [`redrive_all`](Self::redrive_all).
@@ -198,8 +190,7 @@ impl DeadLetters {
     /// runs may be put back too; a message is put back at most [`MAX_REDRIVES`] times in its life.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a topic, unless [`to_every_subscription`](Self::to_every_subscription) allows it;
-    /// else of the transport, which leaves everything where it was.
+    /// Of the transport; what was not confirmed stays where it was.
     pub async fn redrive_all(&self) -> Result<RedriveReport> {
         self.move_back(|_| true, false).await
     }
@@ -213,16 +204,18 @@ impl DeadLetters {
             && (subscription.is_none() || subscription == own)
     }
 
+    /// The copy that is put back: a new life of the same message.
+    fn again(&self, message: Message) -> Message {
+        let history = History {
+            hops: message.history().hops + 1,
+            // The other subscriptions of a topic had theirs.
+            only_for: self.origin.subscription.as_ref().map(|subscription| subscription.name.text().clone()),
+            ..History::default()
+        };
+        message.without_delay().with_history(history)
+    }
+
     async fn move_back(&self, chosen: impl Fn(&Message) -> bool, one: bool) -> Result<RedriveReport> {
-        if self.origin.channel.kind == ChannelKind::Topic && !self.to_every_subscription {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "redrive",
-                "a redrive reaches every subscription of a topic",
-            )
-            .with("channel", &self.origin)
-            .with_help("allow it with `.to_every_subscription()`"));
-        }
         let transport = self.broker.transport();
         let options = PublisherOptions::default();
         let publisher =
@@ -240,7 +233,7 @@ impl DeadLetters {
                     report.exhausted += 1;
                     look.keep(token);
                 } else {
-                    batch.push((token, again(message)));
+                    batch.push((token, self.again(message)));
                 }
             }
             let found = one && (!batch.is_empty() || report.exhausted > 0);
@@ -255,12 +248,6 @@ impl DeadLetters {
         let _ = publisher.close(Duration::ZERO).await;
         Ok(report)
     }
-}
-
-/// The copy that is put back: a new life of the same message.
-fn again(message: Message) -> Message {
-    let history = History { hops: message.history().hops + 1, ..History::default() };
-    message.without_delay().with_history(history)
 }
 
 async fn put_back(
