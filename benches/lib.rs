@@ -16,6 +16,13 @@ pub fn allocations(run: impl FnOnce()) -> u64 {
     (change.allocations + change.reallocations) as u64
 }
 
+/// Bytes that the process holds at this moment.
+#[must_use]
+pub fn bytes_in_use() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.bytes_allocated as i64 + stats.bytes_reallocated as i64 - stats.bytes_deallocated as i64).max(0) as u64
+}
+
 /// The median, with the least and the greatest.
 #[must_use]
 pub fn median(values: &[f64]) -> (f64, f64, f64) {

@@ -320,6 +320,27 @@ async fn a_copy_that_falls_behind_reaches_only_its_subscription() {
     nothing_for(&consumers[0], Duration::from_secs(10)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn at_the_channels_bound_publishers_wait() {
+    let mut config = MemoryConfig::default();
+    config.max_messages = 10;
+    let rig = rig_with(Order::Unordered, config);
+    let consumer = rig.consumer(|_| {}).await;
+    let publisher =
+        Publisher::open(&rig.transport, rig.channel.clone(), PublisherOptions::default(), &rig.env).await.unwrap();
+    for _ in 0..10 {
+        publisher.publish(Message::new("x")).await.unwrap();
+    }
+    let waiting = tokio::spawn({
+        let publisher = publisher.clone();
+        async move { publisher.publish(Message::new("last")).await }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!waiting.is_finished(), "there is no room, and the deadline is far");
+    let _ = next(&consumer).await.ack();
+    timeout(Duration::from_secs(1), waiting).await.expect("room wakes it").unwrap().unwrap();
+}
+
 #[derive(Default)]
 struct Seen(Mutex<Vec<EventKind>>);
 

@@ -80,7 +80,7 @@ impl Consumer {
         let config = config(&source, &options, &capabilities, lease, env)?;
         let machine = Machine::new(config, env.next_seed());
         let core = Core::new(machine, settler, source.channel.clone(), source.channel.dead_letter_channel());
-        let shared = Arc::new(Shared::new(source, env, core, receiver));
+        let shared = Arc::new(Shared::new(source, env, core, receiver, capabilities.has(Capability::AckConfirmed)));
         tokio::spawn(Pump::new(shared.clone(), transport.clone(), options, env.clone()).run());
         Ok(Consumer { handle: Arc::new(Handle { shared, capabilities }) })
     }

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::slots::SlotRef;
 use crate::driver::{LateKind, Settled};
 use crate::{
-    Attempt, BrokerId, Bytes, Error, ErrorKind, ErrorStatus, Message, ReasonKind, Result, Source, Text,
+    Attempt, BrokerId, Bytes, Capability, Error, ErrorKind, ErrorStatus, Message, ReasonKind, Result, Source, Text,
     bounded_error_text,
 };
 
@@ -113,9 +113,17 @@ impl Delivery {
     /// Done, and waits until the broker has it for good. Costs a round trip of its own.
     ///
     /// # Errors
+    /// [`ErrorKind::Unsupported`] where *ack confirmed* is absent: nothing is settled then, and the message comes again.
     /// [`ErrorKind::Stale`] when the lease was lost; [`ErrorKind::Connection`] with status unknown when the connection
     /// was lost before the answer.
     pub async fn ack_confirmed(mut self) -> Result<()> {
+        if !self.shared.confirms_acks {
+            let missing = Capability::AckConfirmed;
+            return Err(Error::new(ErrorKind::Unsupported, "acknowledge", format!("`{missing}` is absent"))
+                .with("channel", &self.shared.source)
+                .with("capability", missing)
+                .with_help("use `ack()`, and `flush()` where it matters"));
+        }
         self.settled = true;
         let message = std::mem::replace(&mut self.of.message, Message::new(Bytes::new()));
         let (settled, number) = self.shared.settle(self.of.slot, Verdict::Ack, message, true);

@@ -18,6 +18,8 @@ use crate::{Error, EventHook, Message, Result, Source};
 pub(super) struct Shared {
     pub(super) source: Source,
     pub(super) clock: Clock,
+    /// Whether the profile confirms acknowledgements.
+    pub(super) confirms_acks: bool,
     core: Mutex<Core>,
     receiver: Mutex<Receiving>,
     pub(super) waiters: Arc<Waiters>,
@@ -50,13 +52,20 @@ pub(super) enum Look {
 }
 
 impl Shared {
-    pub(super) fn new(source: Source, env: &Environment, core: Core, receiver: AnyReceiver) -> Self {
+    pub(super) fn new(
+        source: Source,
+        env: &Environment,
+        core: Core,
+        receiver: AnyReceiver,
+        confirms_acks: bool,
+    ) -> Self {
         let (waiters, pump) = (Arc::new(Waiters::default()), Arc::new(Signal::default()));
         let receive_waker = Waker::from(Arc::new(ReceiveWake { waiters: waiters.clone(), pump: pump.clone() }));
         let kinds = crate::EventKind::ALL.iter();
         Shared {
             source,
             clock: env.clock(),
+            confirms_acks,
             core: Mutex::new(core),
             receiver: Mutex::new(Receiving { receiver: Some(receiver), inbox: Inbox::new() }),
             waiters,

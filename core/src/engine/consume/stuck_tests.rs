@@ -14,7 +14,7 @@ use crate::driver::{
     OpenedConsumer, OpenedProducer, Producer, Receiver, Settled, Settler, Token, Transport,
 };
 use crate::engine::{Environment, Reconnect};
-use crate::{Capabilities, Channel, DeadLetterPolicy, Error, Message, Result, Retry, Source};
+use crate::{Capabilities, Capability, Channel, DeadLetterPolicy, Error, Level, Message, Result, Retry, Source};
 
 /// Hands out three messages per connection. The first connection never flushes, the second never stands.
 #[derive(Clone, Default)]
@@ -22,6 +22,12 @@ struct Stuck {
     opened: Arc<AtomicU32>,
     /// How often a flush was looked at.
     polled: Arc<AtomicU32>,
+}
+
+impl Stuck {
+    fn can() -> Capabilities {
+        Capabilities::new("stuck-1").with(Capability::AckConfirmed, Level::Native)
+    }
 }
 
 struct Half {
@@ -36,7 +42,7 @@ impl Transport for Stuck {
     type Settler = Half;
 
     fn capabilities(&self, _: &Channel) -> Capabilities {
-        Capabilities::new("stuck-1")
+        Self::can()
     }
     async fn ensure(&self, _: &Ensure) -> Result<()> {
         Ok(())
@@ -50,7 +56,7 @@ impl Transport for Stuck {
             return pending().await;
         }
         let half = |left| Half { generation: how.generation, left, polled: self.polled.clone() };
-        Ok(OpenedConsumer::new(half(3), half(0), Capabilities::new("stuck-1")))
+        Ok(OpenedConsumer::new(half(3), half(0), Self::can()))
     }
     fn extensions(&self) -> Extensions {
         Extensions::none()
