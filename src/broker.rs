@@ -37,6 +37,9 @@ struct Opened {
 /// How long closing may take, unless said otherwise.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
+/// What the transport may take to close when the deadline is over.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 impl Broker {
     /// The broker whose URL stands in this environment variable. There is no default: a program that forgets to
     /// configure its broker must not lose messages into memory.
@@ -193,7 +196,8 @@ impl Broker {
         let drained = join_all(consumers.iter().map(|consumer| consumer.drain(left()))).await;
         let publishers: Vec<Arc<engine::Publisher>> = publishers.iter().filter_map(Weak::upgrade).collect();
         let closed = join_all(publishers.iter().map(|publisher| publisher.close(left()))).await;
-        self.0.transport.close().await?;
+        // A transport sets no time-out of its own, and a silent broker must not hold up an exit.
+        let transport = tokio::time::timeout(left().max(LAST_WORD), self.0.transport.close()).await;
         let deliveries: usize = drained.iter().map(|report| report.abandoned.len()).sum();
         let publishes: u64 = closed.iter().map(|report| report.abandoned).sum();
         if deliveries > 0 || publishes > 0 {
@@ -205,7 +209,9 @@ impl Broker {
             .with("deliveries", deliveries)
             .with("publishes", publishes));
         }
-        Ok(())
+        transport.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, "close", "the broker did not answer; its connections are given up"))
+        })
     }
 
     /// The transport beneath, wrappers included.
