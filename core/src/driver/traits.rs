@@ -27,7 +27,8 @@ pub trait Transport: Send + Sync + 'static {
     /// What the profile that this channel would use can do. Synchronous: answer from what the connection has learnt.
     fn capabilities(&self, channel: &Channel) -> Capabilities;
 
-    /// Declares the channel, and the subscriptions named, as their facts say. Idempotent.
+    /// Declares the channel, and the subscriptions named, as their facts say. Idempotent. A channel that another program
+    /// declared (`existing`) is only looked for, by whatever right the user has; nothing of it is declared.
     ///
     /// # Errors
     /// `Conflict` naming the differing field, `Permission` naming the missing right, `NotFound` for an existing channel

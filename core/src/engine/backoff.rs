@@ -11,7 +11,7 @@ use crate::Moment;
 pub struct Reconnect {
     /// The bound of the first wait; 100 ms by default.
     pub first: Duration,
-    /// The largest bound; 10 s by default. A connection that stood this long counts as healed.
+    /// The largest bound; 10 s by default. A connection that stood as long as the last bound counts as healed.
     pub cap: Duration,
 }
 
@@ -50,13 +50,18 @@ impl Backoff {
         self.connected_at = Some(now);
     }
 
+    fn bound(&self, failures: u32) -> Duration {
+        self.how.first.saturating_mul(1 << failures.min(31)).min(self.how.cap)
+    }
+
     /// The connection was lost, or could not be made: how long to wait before the next attempt. `random` in 0..1
     /// places the wait below its bound.
     pub fn failed(&mut self, now: Moment, random: f64) -> Duration {
-        if self.connected_at.take().is_some_and(|at| now.since(at) >= self.how.cap) {
+        let last = self.bound(self.failures.saturating_sub(1));
+        if self.connected_at.take().is_some_and(|at| now.since(at) >= last) {
             self.failures = 0;
         }
-        let bound = self.how.first.saturating_mul(1 << self.failures.min(31)).min(self.how.cap);
+        let bound = self.bound(self.failures);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(random.clamp(0.0, 1.0))
     }
@@ -83,9 +88,11 @@ mod tests {
         let at = |ms| Moment::ZERO + MS(ms);
         backoff.failed(at(0), 1.0);
         backoff.connected(at(10));
-        assert_eq!(backoff.failed(at(1009), 1.0), MS(200), "lasted less than the cap");
+        assert_eq!(backoff.failed(at(109), 1.0), MS(200), "lasted less than the last bound of 100 ms");
         backoff.connected(at(2000));
-        assert_eq!(backoff.failed(at(3000), 1.0), MS(100), "lasted as long as the cap");
+        assert_eq!(backoff.failed(at(2199), 1.0), MS(400), "lasted less than the last bound of 200 ms");
+        backoff.connected(at(3000));
+        assert_eq!(backoff.failed(at(3400), 1.0), MS(100), "lasted as long as the last bound");
         assert_eq!(backoff.failed(at(9000), 1.0), MS(200), "waiting is not standing");
     }
 

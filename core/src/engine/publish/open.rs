@@ -32,9 +32,8 @@ impl Opener {
         if let Some(dead_letter) = channel.dead_letter_channel() {
             self.transport.ensure(&Ensure::new(dead_letter)).await?;
         }
-        if !channel.existing {
-            self.transport.ensure(&Ensure::new(channel.clone())).await?;
-        }
+        // An existing channel is only looked for: better told here than by every publish.
+        self.transport.ensure(&Ensure::new(channel.clone())).await?;
         let sink = Completions::new(Arc::new(Sink { shared, generation }));
         let mut how = OpenProducer::new(channel.clone(), generation, sink);
         how.max_in_flight = self.max_messages;

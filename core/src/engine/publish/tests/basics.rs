@@ -128,7 +128,7 @@ async fn opening_ensures_what_is_ours_and_compares_requirements() {
     assert_eq!(opened.capabilities().profile().as_str(), "sim-1");
     let existing = Channel::existing("old/one", ChannelKind::Queue).unwrap();
     Publisher::open(&sim.any(), existing, PublisherOptions::default(), &env()).await.unwrap();
-    assert_eq!(lock(&sim.store).ensured.len(), 2, "what others declared is never declared by us");
+    assert_eq!(lock(&sim.store).ensured, ["q.dead", "q", "old/one"], "what others declared is looked for");
 
     let mut poor = Sim::new(1, Knobs::default());
     poor.capabilities = Capabilities::new("poor");
