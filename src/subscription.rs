@@ -124,6 +124,8 @@ impl<T: Send + 'static, C: Codec<T>> Subscription<T, C> {
             if self.consumer.next_batch(max, &mut batch).await? == 0 {
                 return Ok(0);
             }
+            // What cannot be decoded is rare, so there is room for all; the iterator alone promises none.
+            into.reserve(batch.len());
             into.extend(batch.drain(..).filter_map(Delivery::decode::<C>));
         }
         Ok(into.len() - before)

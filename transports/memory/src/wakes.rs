@@ -20,6 +20,7 @@ impl Wakes {
     }
 
     /// Wakes them all. Never under a lock: a waker may run what it wakes.
+    #[inline]
     pub(crate) fn wake(self) {
         if let Some(first) = self.first {
             first.wake();

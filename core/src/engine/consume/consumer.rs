@@ -124,10 +124,7 @@ impl Consumer {
         match self.next().await {
             None => Ok(0),
             Some(Err(error)) => Err(error),
-            Some(Ok(first)) => {
-                into.push(first);
-                Ok(1 + self.handle.shared.take_ready(max - 1, into))
-            }
+            Some(Ok(first)) => Ok(self.handle.shared.take_ready(first, max - 1, into)),
         }
     }
 

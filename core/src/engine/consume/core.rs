@@ -6,7 +6,7 @@ use super::machine::Machine;
 use super::note::Note;
 use super::unflushed::{Op, Record};
 use super::{DrainReport, FlushReport};
-use crate::driver::{AnySettler, Arrival, Disposition, Inbox, Late, Settled, Settler, Token};
+use crate::driver::{AnySettler, Arrival, Disposition, Inbox, Incoming, Late, Settled, Settler, Token};
 use crate::engine::ANSWER_WITHIN;
 use crate::{Channel, Error, ErrorKind, Moment};
 
@@ -116,13 +116,19 @@ impl Core {
             }
             match inbox.pop() {
                 None => break,
-                Some(Arrival::Message(incoming)) => self.machine.accept(*incoming, now),
+                // A signal came first; what follows it is taken by the loop above.
+                Some(Arrival::Message(incoming)) => self.accept_after_signal(*incoming, now),
                 Some(Arrival::Revoking { source, generation, .. }) => self.machine.revoking(source, generation),
                 Some(Arrival::Revoked { source, generation }) => self.machine.revoked(source, generation),
                 Some(Arrival::LeaseLost(token)) => self.machine.lease_lost(token),
             }
         }
         self.apply();
+    }
+
+    #[cold]
+    fn accept_after_signal(&mut self, incoming: Incoming, now: Moment) {
+        self.machine.accept(incoming, now);
     }
 
     /// Records at the driver what the machine decided.
@@ -135,17 +141,14 @@ impl Core {
                 self.settler.is_none() || self.scratch.answers.len() == records.len(),
                 "a settler answers every record"
             );
-            // A missing answer is a defect of the driver, or the connection is gone and every lease lost with it:
-            // stale is the safe reading, the message comes again.
-            let mut answers = std::mem::take(&mut self.scratch.answers);
-            if answers.len() < records.len() {
-                answers.resize(records.len(), Settled::Stale);
-            }
-            for (record, answer) in records.drain(..).zip(answers.drain(..)) {
+            for (at, record) in records.drain(..).enumerate() {
+                // A missing answer is a defect of the driver, or the connection is gone and every lease lost with it:
+                // stale is the safe reading, the message comes again.
+                let answer = self.scratch.answers.get(at).copied().unwrap_or(Settled::Stale);
                 applied.stale += usize::from(answer == Settled::Stale);
                 self.machine.answered(record, answer);
             }
-            self.scratch.answers = answers;
+            self.scratch.answers.clear();
             self.scratch.records = records;
         }
         applied
@@ -268,10 +271,16 @@ impl Core {
         if tick {
             self.tick_armed = true;
         }
-        tick || self.dead.is_some()
+        // Nobody calls the pump twice for one deadline: it arms its timer anew whenever it ran.
+        let deadline = self.machine.next_deadline();
+        let sooner = deadline < self.armed_until;
+        if sooner {
+            self.armed_until = deadline;
+        }
+        tick || sooner
+            || self.dead.is_some()
             || (self.flush_ended && self.flush_requested)
             || !self.machine.successors.is_empty()
-            || self.machine.next_deadline() < self.armed_until
             || self.drain.is_some()
     }
 

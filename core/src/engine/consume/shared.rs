@@ -279,9 +279,12 @@ impl Shared {
         }
     }
 
-    /// Takes up to `max` deliveries that are ready, without waiting.
-    pub(super) fn take_ready(self: &Arc<Self>, max: usize, into: &mut Vec<Delivery>) -> usize {
+    /// Takes up to `max` deliveries that are ready after this first one, without waiting; how many with it.
+    pub(super) fn take_ready(self: &Arc<Self>, first: Delivery, max: usize, into: &mut Vec<Delivery>) -> usize {
         let mut core = self.core();
+        // Once, before the first: a vector that grows by doubling allocates and moves deliveries again and again.
+        into.reserve(1 + max.min(core.machine.ready()));
+        into.push(first);
         let mut taken = 0;
         while taken < max
             && let Some(handover) = core.machine.pop_ready()
@@ -294,7 +297,7 @@ impl Shared {
         if let Some(after) = after {
             self.after(after);
         }
-        taken
+        1 + taken
     }
 
     fn ended(core: &mut Core) -> Option<Option<Result<Delivery, Error>>> {

@@ -102,7 +102,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, incoming: Incoming, lease_until: Moment) -> u32 {
         let Incoming { token, message, broker_id, deliveries, failures, undecodable, expired } = incoming;
         let trouble = undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));

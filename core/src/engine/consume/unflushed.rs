@@ -24,11 +24,13 @@ struct More {
 
 impl Record {
     /// `waits`: the slot that waits for this to be final. `id`: for events.
+    #[inline]
     pub(super) fn new(token: Token, op: Op, number: u64, waits: Option<SlotRef>, id: Option<MessageId>) -> Self {
         let more = (waits.is_some() || id.is_some()).then(|| Box::new(More { waits, id }));
         Record { token, op, number, more }
     }
 
+    #[inline]
     pub(super) fn waits(&self) -> Option<SlotRef> {
         self.more.as_ref().and_then(|more| more.waits)
     }
@@ -54,6 +56,8 @@ pub(super) struct Unflushed {
     records: VecDeque<Record>,
     /// How many of them the flush that runs covers.
     flushing: usize,
+    /// How many of them some slot waits for.
+    waited_for: usize,
     last_number: u64,
 }
 
@@ -67,12 +71,19 @@ impl Unflushed {
         self.last_number
     }
 
+    #[inline]
     pub(super) fn push(&mut self, record: Record) {
+        self.waited_for += usize::from(record.waits().is_some());
         self.records.push_back(record);
     }
 
     pub(super) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Whether some slot waits for one of them to be final.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waited_for > 0
     }
 
     pub(super) fn begin(&mut self) {
@@ -82,12 +93,16 @@ impl Unflushed {
     /// Takes what the flush covered.
     pub(super) fn end(&mut self) -> impl Iterator<Item = Record> {
         let covered = std::mem::take(&mut self.flushing).min(self.records.len());
+        if self.waited_for > 0 {
+            self.waited_for -= self.records.range(..covered).filter(|record| record.waits().is_some()).count();
+        }
         self.records.drain(..covered)
     }
 
     /// Forgets everything, the flush included.
     pub(super) fn take_all(&mut self) -> VecDeque<Record> {
         self.flushing = 0;
+        self.waited_for = 0;
         std::mem::take(&mut self.records)
     }
 

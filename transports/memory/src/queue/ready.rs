@@ -201,16 +201,20 @@ impl State {
             }
             stored.deliveries = stored.deliveries.saturating_add(1);
             let stored = self.slab.at(slot);
-            let mut incoming = Incoming::new(token_of(slot, lease), self.slab.message(slot).clone());
-            incoming.broker_id = BrokerId::Number(stored.uid);
-            incoming.deliveries = Some(stored.deliveries);
-            incoming.failures = stored.failures;
-            incoming.expired = stored.expired;
             let key = stored.key;
+            // Made where it is handed over: a message that moves through a variable costs as much as finding it.
+            into.message(Incoming {
+                token: token_of(slot, lease),
+                message: self.slab.message(slot).clone(),
+                broker_id: BrokerId::Number(stored.uid),
+                deliveries: Some(stored.deliveries),
+                failures: stored.failures,
+                undecodable: None,
+                expired: stored.expired,
+            });
             self.list_lease(slot);
             self.ready -= 1;
             self.out += 1;
-            into.message(incoming);
             given += 1;
             if key != NONE {
                 let state = self.keys.at_mut(key);

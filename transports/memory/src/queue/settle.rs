@@ -53,8 +53,8 @@ impl State {
         }
         let Some(consumer) = self.consumers.get_mut(id) else { return (Received::Detached, None) };
         let told = !consumer.lost.is_empty();
-        for token in consumer.lost.drain(..) {
-            into.lease_lost(token);
+        if told {
+            consumer.lost.drain(..).for_each(|token| into.lease_lost(token));
         }
         let idle = consumer.held || consumer.stopped;
         let may = if idle { 0 } else { max.min(consumer.prefetch.saturating_sub(consumer.outstanding)) };

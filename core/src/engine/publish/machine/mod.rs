@@ -146,11 +146,11 @@ impl<W> Machine<W> {
     /// When [`tick`](Self::tick) has something to do next.
     #[inline]
     pub(super) fn next_timer(&self) -> Moment {
-        let deadline = self.slots.first().map(|first| self.slots[first].deadline);
-        let resend = self.resting.peek().map(|Reverse((due, ..))| *due);
-        let answer = self.owed.iter().map(|owed| owed.answer_by).min();
-        let room = self.queue.front().map(|slot| self.slots[slot].deadline);
-        [deadline, resend, answer, room].into_iter().flatten().min().unwrap_or(Moment::NEVER)
+        let deadline = self.slots.first().map_or(Moment::NEVER, |first| self.slots[first].deadline);
+        let resend = self.resting.peek().map_or(Moment::NEVER, |Reverse((due, ..))| *due);
+        let room = self.queue.front().map_or(Moment::NEVER, |slot| self.slots[slot].deadline);
+        let owed = self.owed.iter().map(|owed| owed.answer_by);
+        owed.fold(deadline.min(resend).min(room), Moment::min)
     }
 
     /// How long a message may take, in this generation.
