@@ -254,9 +254,12 @@ fn successors_back_off_to_a_cap() {
         let copy = rig.successor();
         rig.stored(&copy, false);
         let before = rig.now;
+        let mut passes = 0;
         let due = loop {
             // Leases are extended in between.
             let due = rig.m.next_deadline();
+            passes += 1;
+            assert!(passes < 1000 && due != Moment::NEVER, "the successor is not tried again");
             rig.now = due;
             rig.m.on_time(due);
             rig.apply();
@@ -605,6 +608,34 @@ fn at_most_once_hands_out_only_what_is_settled_for_certain() {
     assert!(rig.log().is_empty() && rig.m.successors.is_empty());
     assert!(rig.notes().contains(&"Dropped".to_owned()));
     assert_eq!(rig.m.demand(), 10);
+}
+
+#[test]
+fn at_most_once_draining_still_hands_out_what_is_settled() {
+    let mut rig = Rig::new(Config { at_most_once: true, dead_letter: false, ..config(Order::Unordered) });
+    rig.arrive("");
+    rig.arrive("");
+    rig.flush(Vec::new());
+    rig.log();
+    rig.m.begin_drain(rig.now);
+    rig.apply();
+    assert!(rig.log().is_empty(), "nothing that is settled can be given back");
+    assert!(rig.m.hands_out_while_draining());
+    for delivery in rig.take() {
+        let _ = rig.settle(delivery, Verdict::Ack);
+    }
+    assert!(rig.m.is_drained() && !rig.m.hands_out_while_draining());
+}
+
+#[test]
+fn a_lost_connection_settles_nothing_so_nothing_of_it_is_unknown() {
+    let mut rig = Rig::new(config(Order::BLOCK));
+    for _ in 0..3 {
+        rig.arrive("a");
+    }
+    rig.m.generation_lost();
+    assert!(rig.m.records.is_empty());
+    assert_eq!(rig.m.take_late(), FlushReport::default());
 }
 
 #[test]

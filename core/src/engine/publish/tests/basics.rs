@@ -119,6 +119,17 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bare_message_with_a_bad_id_is_refused_before_anything_is_sent() {
+    let sim = Sim::new(1, Knobs::default());
+    let publisher = Publisher::open(&sim.any(), queue(), PublisherOptions::default(), &env()).await.unwrap();
+    for id in ["a\nb".to_owned(), "x".repeat(crate::MAX_TEXT + 1)] {
+        let error = publisher.publish(Message::new("").with_id(id)).await.unwrap_err();
+        assert_eq!(error.error().kind(), ErrorKind::InvalidMessage);
+    }
+    assert_eq!(publisher.stats().confirmed, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn opening_ensures_what_is_ours_and_compares_requirements() {
     let sim = Sim::new(1, Knobs::default());
     let mut channel = queue();
