@@ -1,0 +1,4 @@
+//! Proves of a transport what the contract promises.
+#![doc = include_str!("../README.md")]
+
+pub mod history;
