@@ -1,6 +1,5 @@
 //! One message put into a broker, and found again.
 
-use std::path::Path;
 use std::process::Command;
 
 use xtask::brokers::place::Place;
@@ -8,7 +7,7 @@ use xtask::brokers::probe::{rabbitmq_call, redis, sqs_call};
 use xtask::brokers::process::wait;
 use xtask::brokers::table::{Broker, Family, offset};
 
-use super::SOON;
+use super::{SOON, mnesia};
 use crate::sandbox::Sandbox;
 
 const TEXT: &str = "app-kept";
@@ -51,10 +50,9 @@ pub(super) fn put(sandbox: &Sandbox, broker: &Broker, base: u16) {
             let path = "/api/exchanges/%2F/amq.default/publish";
             let (status, text) = rabbitmq_call(http, "POST", path, &message).unwrap();
             assert!(status == 200 && text.contains("true"), "{status} {text}");
-            // RabbitMQ's classic metadata store answers a declare before the queue's record is in
-            // its log; killed in between, it forgets the queue and what is in it.
             let data = sandbox.state().join(broker.name).join("1/data");
-            assert!(wait(SOON, || recorded(&data)), "the queue is in no log below {}", data.display());
+            let kept = wait(SOON, || mnesia::keeps(&data, TEXT));
+            assert!(kept, "no decision about the queue in a log below {}", data.display());
         }
         Family::Kafka => {
             let server = format!("127.0.0.1:{base}");
@@ -76,19 +74,6 @@ pub(super) fn put(sandbox: &Sandbox, broker: &Broker, base: u16) {
         }
         Family::Moto => {}
     }
-}
-
-/// Whether a log of RabbitMQ's metadata store below `folder` names the queue.
-fn recorded(folder: &Path) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        if path.is_dir() {
-            return recorded(&path);
-        }
-        let log = path.extension().is_some_and(|end| ["LOG", "DCL", "DCD"].iter().any(|known| end == *known));
-        let names = |bytes: Vec<u8>| bytes.windows(TEXT.len()).any(|window| window == TEXT.as_bytes());
-        log && std::fs::read(&path).is_ok_and(names)
-    })
 }
 
 fn url(base: u16) -> String {

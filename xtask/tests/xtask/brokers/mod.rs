@@ -5,6 +5,7 @@ mod clusters;
 mod cycle;
 mod data;
 mod mishaps;
+mod mnesia;
 mod options;
 
 use std::time::Duration;
