@@ -345,7 +345,7 @@ async fn storm(seed: u64, order: Order, topic: bool) {
 }
 
 fn storms(order: Order, topic: bool) {
-    let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let seeds = std::env::var("PONTOON_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     for seed in 0..seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let outcome = std::panic::catch_unwind(|| runtime.block_on(storm(seed, order, topic)));

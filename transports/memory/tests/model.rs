@@ -345,7 +345,7 @@ impl Run {
 }
 
 fn schedules(order: Order, window: u32) {
-    let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
+    let seeds = std::env::var("PONTOON_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
     for seed in 0..seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -13,11 +13,16 @@ pub(super) struct Gate {
     pub out: usize,
     /// Those that wait, in issue order: issue number and slot.
     waiting: VecDeque<(u64, u32)>,
-    /// Made for a failure that is being decided; its counts are not complete yet.
+    /// Closed by a failure that is being decided; its counts are not complete yet.
     pub fresh: bool,
 }
 
 impl Gate {
+    /// Forgets what is out and what waits, until both are counted anew.
+    pub(super) fn count_anew(&mut self) {
+        *self = Gate { fresh: true, ..Gate::default() };
+    }
+
     pub(super) fn wait(&mut self, seq: u64, slot: u32) {
         let place = self.waiting.partition_point(|&(other, _)| other < seq);
         self.waiting.insert(place, (seq, slot));

@@ -23,6 +23,7 @@ impl<W> Machine<W> {
         outcomes: &mut Vec<(Ticket, PublishOutcome)>,
         now: impl Fn() -> Moment,
     ) {
+        let mut broken = Vec::new();
         for (ticket, outcome) in outcomes.drain(..) {
             let Some(slot) = self.slots.owing(ticket) else {
                 self.stats.late_completions += 1;
@@ -30,7 +31,10 @@ impl<W> Machine<W> {
             };
             slot.generation = slot.generation.wrapping_add(1);
             if slot.state == State::Owed {
-                self.close_owed(ticket.slot, &now);
+                let key = self.close_owed(ticket.slot, &now);
+                if matches!(outcome, PublishOutcome::Unknown(_) | PublishOutcome::Rejected(Rejection::TryAgain(_))) {
+                    broken.extend(key);
+                }
                 continue;
             }
             let failure = match outcome {
@@ -49,8 +53,8 @@ impl<W> Machine<W> {
             slot.state = State::Failed;
             self.failed.push((ticket.slot, failure));
         }
-        if !self.failed.is_empty() {
-            self.decide_failures(now());
+        if !self.failed.is_empty() || !broken.is_empty() {
+            self.decide_failures(broken, now());
         }
         self.settle_waiters();
     }
@@ -107,26 +111,31 @@ impl<W> Machine<W> {
     }
 
     /// Decides what follows on all failures of one round together, so that no later message of a key slips through
-    /// between them.
-    pub(super) fn decide_failures(&mut self, now: Moment) {
+    /// between them. Of the keys in `broken`, a message failed whose owner was told before.
+    ///
+    /// Where messages are pipelined, a failure closes the gate of its key, also when the message itself is not sent
+    /// again: those sent behind it fail too, as their answers will tell, and what was not sent yet must not pass them.
+    pub(super) fn decide_failures(&mut self, broken: Vec<Key>, now: Moment) {
         let mut failed = std::mem::take(&mut self.failed);
-        let mut touched: Vec<Key> = Vec::new();
-        let mut any_fresh = false;
+        let mut touched = broken;
+        let closes = self.may_resend && self.gates.mode == Gating::AfterFailure;
+        let mut any_fresh = closes && !touched.is_empty();
+        if closes {
+            touched.iter().for_each(|key| self.gates.get_or_make(key).count_anew());
+        }
         for (slot, failure) in &mut failed {
             let slot = *slot;
             let again = self.after_failure(slot, failure, now);
+            let closes = closes && !matches!(failure, Failure::Refused(_));
             let this = &mut self.slots[slot];
             let key = this.message.as_ref().and_then(|message| message.key.as_ref());
             let key = key.filter(|_| self.gates.mode != Gating::None);
             if let Some(key) = key {
-                match self.gates.get(key) {
-                    Some(gate) if !gate.fresh => gate.out -= 1,
-                    Some(_) => {}
-                    None if again => {
-                        self.gates.get_or_make(key);
-                        any_fresh = true;
-                    }
-                    None => {}
+                if closes {
+                    self.gates.get_or_make(key).count_anew();
+                    any_fresh = true;
+                } else if let Some(gate) = self.gates.get(key).filter(|gate| !gate.fresh) {
+                    gate.out -= 1;
                 }
                 touched.push(key.clone());
             }
@@ -141,7 +150,7 @@ impl<W> Machine<W> {
             }
         }
         if any_fresh {
-            self.fill_fresh_gates();
+            self.fill_fresh_gates(&touched);
         }
         for (slot, failure) in failed.drain(..) {
             if self.slots[slot].state == State::Failed {
@@ -197,10 +206,10 @@ impl<W> Machine<W> {
         true
     }
 
-    /// A gate that was just made learns what of its key is out, and calls back what was not sent yet.
-    pub(super) fn fill_fresh_gates(&mut self) {
+    /// Gates of `keys` that were just closed learn what of their keys is out and what waits, and call back what was let
+    /// out but not sent yet.
+    pub(super) fn fill_fresh_gates(&mut self, keys: &[Key]) {
         let mut next = self.slots.first();
-        let mut filled: Vec<Key> = Vec::new();
         while let Some(slot) = next {
             next = self.slots.after(slot);
             let this = &mut self.slots[slot];
@@ -212,11 +221,8 @@ impl<W> Machine<W> {
                     this.state = State::Held;
                     gate.wait(this.seq, slot);
                 }
-                State::Resting => {
-                    gate.wait(this.seq, slot);
-                    filled.push(key.clone());
-                }
-                State::Idle | State::Queued | State::Held | State::Failed | State::Owed => {}
+                State::Held | State::Resting => gate.wait(this.seq, slot),
+                State::Idle | State::Queued | State::Failed | State::Owed => {}
             }
         }
         for owed in &self.owed {
@@ -224,7 +230,7 @@ impl<W> Machine<W> {
                 gate.out += 1;
             }
         }
-        for key in &filled {
+        for key in keys {
             if let Some(gate) = self.gates.get(key) {
                 gate.fresh = false;
             }

@@ -4,7 +4,7 @@ use super::super::outcome::{Outcome, PublishError};
 use super::super::policy;
 use super::super::slots::{Owner, State};
 use super::Machine;
-use crate::{Error, ErrorStatus, Event, Moment};
+use crate::{Error, ErrorStatus, Event, Key, Moment};
 
 impl<W> Machine<W> {
     /// Ends a message that is not confirmed: Rejected, unless an attempt ended unknown.
@@ -67,14 +67,15 @@ impl<W> Machine<W> {
         self.slots.free_if_done(slot);
     }
 
-    /// The producer answered for a message whose owner was already told.
-    pub(super) fn close_owed(&mut self, slot: u32, now: &impl Fn() -> Moment) {
-        let Some(place) = self.owed.iter().position(|owed| owed.slot == slot) else { return };
+    /// The producer answered for a message whose owner was already told. Gives back its key.
+    pub(super) fn close_owed(&mut self, slot: u32, now: &impl Fn() -> Moment) -> Option<Key> {
+        let place = self.owed.iter().position(|owed| owed.slot == slot)?;
         let owed = self.owed.swap_remove(place);
         self.end_owed(slot);
         if let Some(key) = &owed.key {
             self.out_ended(key, now());
         }
+        owed.key
     }
 
     pub(super) fn end_owed(&mut self, slot: u32) {

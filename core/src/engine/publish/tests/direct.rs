@@ -26,8 +26,11 @@ fn machine(max_messages: usize) -> Machine<u32> {
 }
 
 fn issue(machine: &mut Machine<u32>, body: &'static str) -> Place {
-    let deadline = Moment::ZERO + Duration::from_secs(30);
-    machine.issue(&mut Some(Message::new(body).with_key("k")), deadline, Owner::One(None))
+    issue_until(machine, body, Duration::from_secs(30))
+}
+
+fn issue_until(machine: &mut Machine<u32>, body: &'static str, deadline: Duration) -> Place {
+    machine.issue(&mut Some(Message::new(body).with_key("k")), Moment::ZERO + deadline, Owner::One(None))
 }
 
 fn take_all(machine: &mut Machine<u32>) -> Vec<Ticket> {
@@ -82,6 +85,76 @@ fn a_message_of_which_it_is_unknown_is_sent_again_also_behind_its_successor() {
     machine.complete(&mut vec![(again[0], stored())], || Moment::ZERO);
     assert!(machine.take(first).unwrap().is_ok());
     assert!(machine.is_empty());
+}
+
+/// The first message fails for good, since its time is up; the second failed with it, but its answer is still under way.
+/// A third must not be stored before the second is sent again.
+#[test]
+fn nothing_passes_what_was_sent_behind_a_failed_message() {
+    for (first_answer, expired) in [(busy(), true), (who_knows(), true), (busy(), false)] {
+        let mut machine = machine(10);
+        let short = Duration::from_millis(5); // shorter than any wait before a resend
+        let (_first, second) = (issue_until(&mut machine, "1", short), issue(&mut machine, "2"));
+        let tickets = take_all(&mut machine);
+        if expired {
+            machine.tick(Moment::ZERO + short).unwrap();
+        }
+        machine.complete(&mut vec![(tickets[0], first_answer)], || Moment::ZERO);
+        let third = issue(&mut machine, "3");
+        assert!(take_all(&mut machine).is_empty(), "behind the second");
+        machine.complete(&mut vec![(tickets[1], busy())], || Moment::ZERO);
+        machine.tick(Moment::ZERO + Duration::from_secs(1)).unwrap();
+        let again = take_all(&mut machine);
+        machine.complete(&mut vec![(again[0], stored()), (again[1], stored())], || Moment::ZERO);
+        assert!(machine.take(second).unwrap().is_ok());
+        assert!(machine.take(third).unwrap().is_ok());
+    }
+}
+
+/// Two messages wait to be sent again and are let out; the first alone is sent, and fails again.
+#[test]
+fn what_was_let_out_is_called_back_when_an_earlier_one_fails_again() {
+    let mut machine = machine(10);
+    for body in ["1", "2", "3"] {
+        issue(&mut machine, body);
+    }
+    let tickets = take_all(&mut machine);
+    // The third rests longest: its key's gate is still there when the others are let out.
+    machine.complete(&mut vec![(tickets[0], busy()), (tickets[1], busy())], || Moment::ZERO);
+    let later = Moment::ZERO + Duration::from_secs(1);
+    machine.complete(&mut vec![(tickets[2], busy())], || later);
+    assert_eq!(machine.sendable(), 2);
+    let first = {
+        let mut offer = machine.offer(later, 1);
+        let ticket = offer.peek().unwrap().0;
+        offer.pop();
+        ticket
+    };
+    machine.complete(&mut vec![(first, busy())], || later);
+    assert_eq!(machine.sendable(), 0, "the second waits behind the first");
+    machine.tick(later + Duration::from_secs(1)).unwrap();
+    let order: Vec<u32> = take_all(&mut machine).iter().map(|ticket| ticket.slot).collect();
+    let issued: Vec<u32> = tickets.iter().map(|ticket| ticket.slot).collect();
+    assert_eq!(order, issued);
+}
+
+/// A message that was refused takes nothing behind it along, nor does one that was stored after its time was up.
+#[test]
+fn a_refusal_or_a_late_confirmation_holds_nobody_up() {
+    let refused = || PublishOutcome::Rejected(Rejection::Refused(Error::new(ErrorKind::TooLarge, "test", "no")));
+    for (first_answer, expired) in [(refused(), true), (refused(), false), (stored(), true)] {
+        let mut machine = machine(10);
+        let short = Duration::from_millis(5);
+        issue_until(&mut machine, "1", short);
+        issue(&mut machine, "2");
+        let tickets = take_all(&mut machine);
+        if expired {
+            machine.tick(Moment::ZERO + short).unwrap();
+        }
+        machine.complete(&mut vec![(tickets[0], first_answer)], || Moment::ZERO);
+        issue(&mut machine, "3");
+        assert_eq!(take_all(&mut machine).len(), 1);
+    }
 }
 
 #[test]

@@ -572,9 +572,20 @@ fn run(profile: Profile, seed: u64, calm: bool, ops: impl IntoIterator<Item = (u
     world.finish();
 }
 
+fn number(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok())
+}
+
+/// How many schedules; `PONTOON_SEEDS` says otherwise.
+fn seeds(usual: u32) -> u32 {
+    number("PONTOON_SEEDS").unwrap_or(usual)
+}
+
 #[test]
 fn seeded_schedules_keep_every_promise() {
-    for seed in 0..1_500u64 {
+    // `PONTOON_SEED` runs a single one.
+    let seeds = number("PONTOON_SEED").map_or(0..seeds(1_500), |seed| seed..seed + 1);
+    for seed in seeds.map(u64::from) {
         let profile = PROFILES[(seed % 5) as usize];
         let mut random = fastrand::Rng::with_seed(seed);
         let ops: Vec<_> = (0..random.usize(20..400)).map(|_| (random.u8(..), random.u16(..), random.u16(..))).collect();
@@ -584,7 +595,7 @@ fn seeded_schedules_keep_every_promise() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: seeds(300), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn generated_schedules_keep_every_promise(
         profile in 0usize..5,
