@@ -44,6 +44,25 @@ impl MessageId {
         }
     }
 
+    /// The 128 bits of a UUID; `None` for any other id.
+    #[must_use]
+    pub fn as_u128(&self) -> Option<u128> {
+        match &self.0 {
+            Repr::Uuid(uuid) => Some(uuid.as_u128()),
+            Repr::Unset | Repr::Given(_) => None,
+        }
+    }
+
+    /// The id as it travels, without allocating: a UUID is spelled into `room`. Empty while it is unset.
+    #[must_use]
+    pub fn as_text<'a>(&'a self, room: &'a mut [u8; 36]) -> &'a str {
+        match &self.0 {
+            Repr::Unset => "",
+            Repr::Uuid(uuid) => uuid.hyphenated().encode_lower(room),
+            Repr::Given(text) => text,
+        }
+    }
+
     /// An id from its 128 bits.
     #[must_use]
     pub const fn from_u128(bits: u128) -> Self {

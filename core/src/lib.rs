@@ -6,6 +6,7 @@
 
 pub mod driver;
 pub mod engine;
+pub mod wire;
 
 mod capability;
 mod channel;

@@ -116,6 +116,12 @@ impl Message {
         }
     }
 
+    /// Whether it has nothing of what few messages carry.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rare.is_none()
+    }
+
     #[inline]
     fn rare(&self) -> &Rare {
         self.rare.as_deref().unwrap_or(&NO_RARE)
