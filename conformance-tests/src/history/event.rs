@@ -33,6 +33,13 @@ pub enum What {
         /// How.
         outcome: Outcome,
     },
+    /// The library sends a message again by itself.
+    Resent {
+        /// The message's id.
+        message: Name,
+        /// Whether it may be stored already.
+        unknown: bool,
+    },
     /// A consumer was opened.
     Subscribe(Subscribe),
     /// A consumer was closed or dropped: it holds nothing any more.

@@ -1,5 +1,5 @@
 //! What happened in a run, written down: what was asked, what was answered, what was delivered, what went wrong on
-//! purpose. A checker judges it and shares nothing with the code that counted.
+//! purpose. The [checker](crate::checker) judges it and shares nothing with the code that counted.
 //!
 //! A [`Recorder`] takes [`Event`]s, one recorder for each process. A [`History`] is what all of them wrote, in the order
 //! of its times; it is read from files of one JSON object per line, or taken from recorders in memory.
