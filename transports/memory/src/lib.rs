@@ -21,6 +21,6 @@ pub use config::MemoryConfig;
 pub use consumer::{MemoryReceiver, MemorySettler};
 pub use faults::{Chance, Fault, Faults};
 pub use producer::MemoryProducer;
-pub use queue::{MessageState, QueueSnapshot, StoredMessage, Totals};
+pub use queue::{MessageState, QueueSnapshot, Restored, StoredMessage, Totals};
 pub use server::MemoryServer;
 pub use transport::MemoryTransport;

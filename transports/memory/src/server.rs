@@ -12,7 +12,7 @@ use crate::config::MemoryConfig;
 use crate::error;
 use crate::faults::Faults;
 use crate::link::Connection;
-use crate::queue::{Queue, QueueSnapshot, Rules};
+use crate::queue::{Queue, QueueSnapshot, Restored, Rules};
 use crate::topology::{Channels, Held, Route, Topic, agree, read, write};
 use crate::wakes::Wakes;
 
@@ -123,6 +123,46 @@ impl MemoryServer {
         let mut what = what.clone();
         what.channel.existing = false;
         self.ensure(&what)
+    }
+
+    /// Puts messages back that an earlier server held, in the order of their places, behind what is there. They keep
+    /// their numbers; those of messages to come are not below `next_number`. For a server that keeps its messages
+    /// elsewhere as well, before anybody connects.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such queue, or no such subscription of such a topic.
+    pub fn restore(
+        &self,
+        channel: &str,
+        subscription: Option<&str>,
+        messages: impl IntoIterator<Item = Restored>,
+        next_number: u64,
+    ) -> Result<()> {
+        let queue = match (self.0.route(channel), subscription) {
+            (Some(Route::Queue(queue)), None) => {
+                queue.lock().count_from(next_number);
+                Some(queue)
+            }
+            (Some(Route::Topic(topic)), Some(name)) => {
+                let mut topic = lock(&topic.inner);
+                topic.count_from(next_number);
+                topic.subscription(name).cloned()
+            }
+            _ => None,
+        };
+        let queue = queue.ok_or_else(|| {
+            let missing = error::no_such_channel("restore", channel);
+            subscription.map_or(missing.clone(), |name| missing.with("subscription", name))
+        })?;
+        let now = queue.clock.now();
+        let mut wakes = Wakes::default();
+        {
+            let mut state = queue.lock();
+            messages.into_iter().for_each(|message| state.restore(message, now, &mut wakes));
+            state.wake_ready(&mut wakes);
+        }
+        wakes.wake();
+        Ok(())
     }
 
     /// Removes a channel with everything it holds. Who publishes to it is refused from now on, who reads from it

@@ -37,6 +37,11 @@ impl TopicState {
         self.next_uid
     }
 
+    /// Numbers of messages to come are not below this.
+    pub(crate) fn count_from(&mut self, number: u64) {
+        self.next_uid = self.next_uid.max(number.saturating_sub(1));
+    }
+
     pub(crate) fn subscription(&self, name: &str) -> Option<&Arc<Queue>> {
         self.subscriptions.iter().find(|(known, _)| known.as_str() == name).map(|(_, queue)| queue)
     }

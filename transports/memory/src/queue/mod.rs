@@ -8,6 +8,7 @@ mod consumers;
 mod keys;
 mod leases;
 mod ready;
+mod restore;
 mod settle;
 mod slab;
 mod snapshot;
@@ -21,6 +22,7 @@ use std::task::Waker;
 use pontoon_core::{Delay, Message, Order};
 
 pub(crate) use consumers::ConsumerId;
+pub use restore::Restored;
 pub(crate) use settle::Received;
 use settle::token_of;
 pub use snapshot::{MessageState, QueueSnapshot, StoredMessage};
