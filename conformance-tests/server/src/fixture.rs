@@ -1,0 +1,231 @@
+//! The server as a process of its own: started, killed, paused and restarted by a test.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pontoon_core::{Error, ErrorKind, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How to start a [`MemoryServer`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// When the file is synchronised: `always`, `everysec` or `none`; empty for the server's default.
+    pub sync: String,
+    /// Settings of the model, such as `("lease", "2s")`.
+    pub settings: Vec<(String, String)>,
+    /// The program; `None` builds it with cargo when it is first needed.
+    pub program: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    /// Says when the file is synchronised.
+    #[must_use]
+    pub fn with_sync(mut self, sync: impl Into<String>) -> Self {
+        self.sync = sync.into();
+        self
+    }
+
+    /// Adds a setting of the model.
+    #[must_use]
+    pub fn with_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Names the program.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+}
+
+/// A memory server in a process of its own, on a port of its own, with its file in a folder of its own. Dropping it
+/// ends the process and removes the folder; the process also ends when this one does.
+///
+/// Methods block for as long as the process takes: use `tokio::task::spawn_blocking` where that matters.
+#[derive(Debug)]
+pub struct MemoryServer {
+    options: ServerOptions,
+    folder: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+/// How long a server may take to begin to listen.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// How long its port may be taken by somebody else when it is started again.
+const PORT_WITHIN: Duration = Duration::from_secs(5);
+
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+fn failed(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, "run memory server", what)
+}
+
+impl MemoryServer {
+    /// Starts a server that holds nothing.
+    ///
+    /// # Errors
+    /// `Internal` saying what the program, or starting it, said.
+    pub fn start(options: ServerOptions) -> Result<Self> {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("pontoon-memory-server-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| failed("cannot make a folder for its file").with_source(error))?;
+        let mut server = MemoryServer { options, folder, port: 0, process: None };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Where clients find it; the same after a restart.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("memory-server://127.0.0.1:{}", self.port)
+    }
+
+    /// Its append-only file.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data.aof")
+    }
+
+    /// The process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Kills the process at once (SIGKILL), paused or not. Does nothing when it is not running.
+    ///
+    /// # Errors
+    /// `Internal` with what the operating system says.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill().map_err(|error| failed("cannot kill it").with_source(error))?;
+            process.wait().map_err(|error| failed("cannot wait for its end").with_source(error))?;
+        }
+        Ok(())
+    }
+
+    /// Stops the process where it is (SIGSTOP): its connections stay open and silent.
+    ///
+    /// # Errors
+    /// `Internal` when it is not running.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused process go on (SIGCONT).
+    ///
+    /// # Errors
+    /// `Internal` when it is not running.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.ok_or_else(|| failed("it is not running; restart it first"))?;
+        kill_process(pid, signal).map_err(|error| failed("cannot send it a signal").with_source(error))
+    }
+
+    /// Kills the process if it runs, and starts it again on the same port with the same file.
+    ///
+    /// # Errors
+    /// `Internal` with what the program said.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        let begin = Instant::now();
+        loop {
+            match self.launch() {
+                Ok(()) => return Ok(()),
+                // A connection of somebody else may have been given our port meanwhile.
+                Err(error) if self.port != 0 && error.message().contains("cannot listen") => {
+                    if begin.elapsed() > PORT_WITHIN {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let program = match &self.options.program {
+            Some(program) => program.clone(),
+            None => built()?,
+        };
+        let mut command = Command::new(&program);
+        command.arg("--port").arg(self.port.to_string()).arg("--data").arg(self.data()).arg("--while-stdin");
+        if !self.options.sync.is_empty() {
+            command.arg("--sync").arg(&self.options.sync);
+        }
+        for (name, value) in &self.options.settings {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().map_err(|error| {
+            failed("cannot start the program").with("program", program.display()).with_source(error)
+        })?;
+        let (said, heard) = std::sync::mpsc::channel();
+        if let Some(stdout) = process.stdout.take() {
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                let _ = BufReader::new(stdout).read_line(&mut line);
+                let _ = said.send(line);
+            });
+        }
+        let line = heard.recv_timeout(START_WITHIN).unwrap_or_default();
+        match line.trim().rsplit(':').next().and_then(|port| port.parse().ok()) {
+            Some(port) => {
+                self.port = port;
+                self.process = Some(process);
+                Ok(())
+            }
+            None => {
+                let _ = process.kill();
+                let told = process.wait_with_output().map(|out| String::from_utf8_lossy(&out.stderr).trim().to_owned());
+                Err(failed(format!("it did not begin to listen: {}", told.unwrap_or_default())))
+            }
+        }
+    }
+}
+
+impl Drop for MemoryServer {
+    fn drop(&mut self) {
+        let _ = self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The program of this package, built once for each process that asks.
+fn built() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+/// Builds the program in the profile of tests, whose dependencies are mostly built already.
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--profile", "test", "--bin", "pontoon-memory-server", "--message-format", "json"])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .output()
+        .map_err(|error| failed("cannot run cargo to build the program").with_source(error))?;
+    if !output.status.success() {
+        return Err(failed(format!("cannot build the program: {}", String::from_utf8_lossy(&output.stderr))));
+    }
+    // Of all messages one names an executable.
+    let told = String::from_utf8_lossy(&output.stdout);
+    let path = told.split("\"executable\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    path.map(PathBuf::from).ok_or_else(|| failed("cargo did not say where the program is"))
+}

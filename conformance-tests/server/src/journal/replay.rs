@@ -1,0 +1,173 @@
+//! What the records add up to: everything that the server held.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use pontoon_core::driver::Ensure;
+use pontoon_core::wire::Read;
+use pontoon_core::{ChannelKind, Delay, Message, Order, Result};
+use pontoon_memory::{MemoryServer, Restored};
+
+use super::{Queue, Record};
+
+/// Everything that the server held.
+#[derive(Default)]
+pub(crate) struct Image {
+    declared: Vec<Ensure>,
+    queues: BTreeMap<Queue, Held>,
+    records: u64,
+}
+
+/// A queue.
+#[derive(Default)]
+struct Held {
+    messages: HashMap<u64, Entry>,
+    next_number: u64,
+}
+
+/// A message.
+struct Entry {
+    message: Message,
+    /// When it took its place, and which record said so: places are in this order.
+    place: (u64, u64),
+    stored: u64,
+    due: u64,
+    deliveries: u32,
+    failures: u32,
+    expired: bool,
+}
+
+impl Image {
+    /// What was declared, in order.
+    pub(crate) fn declared(&self) -> &[Ensure] {
+        &self.declared
+    }
+
+    /// How many messages there are.
+    pub(crate) fn messages(&self) -> usize {
+        self.queues.values().map(|held| held.messages.len()).sum()
+    }
+
+    /// The latest of all times in it, so that no later one is before it.
+    pub(crate) fn latest(&self) -> u64 {
+        let entries = self.queues.values().flat_map(|held| held.messages.values());
+        entries.map(|entry| entry.stored).max().unwrap_or(0)
+    }
+
+    /// Takes the next record into account. What it says of a message that is gone changes nothing.
+    pub(crate) fn apply(&mut self, record: Record<Read>) {
+        self.records += 1;
+        match record {
+            Record::Declared(ensure) => self.declare(ensure),
+            Record::Stored { channel, number, at, message } => self.store(&channel, number, at, &message.message),
+            Record::Gone { queue, number } => {
+                self.queues.get_mut(&queue).and_then(|held| held.messages.remove(&number));
+            }
+            Record::Delivered { queue, number, expired } => self.edit(&queue, number, |entry, _| {
+                entry.deliveries += 1;
+                entry.expired = expired;
+                entry.due = 0;
+            }),
+            Record::Released { queue, number } => self.edit(&queue, number, |entry, _| {
+                entry.deliveries = entry.deliveries.saturating_sub(1);
+            }),
+            Record::Retried { queue, number, at, due, failures } => {
+                let falls_behind = self.order(&queue.channel) == Order::FallBehind;
+                self.edit(&queue, number, |entry, record| {
+                    entry.failures = entry.failures.saturating_add(failures);
+                    entry.deliveries = entry.deliveries.saturating_add(failures.saturating_sub(1));
+                    entry.due = due;
+                    if falls_behind {
+                        entry.place = (at, record);
+                    }
+                });
+            }
+        }
+    }
+
+    fn declare(&mut self, ensure: Ensure) {
+        let channel = &ensure.channel;
+        let names = |channel: &pontoon_core::Channel, subscription: Option<&str>| Queue {
+            channel: channel.name.as_str().to_owned(),
+            subscription: subscription.map(str::to_owned),
+        };
+        if let Some(target) = channel.dead_letter_channel() {
+            self.queues.entry(names(&target, None)).or_default();
+        }
+        if channel.kind == ChannelKind::Queue {
+            self.queues.entry(names(channel, None)).or_default();
+        }
+        for subscription in &ensure.subscriptions {
+            self.queues.entry(names(channel, Some(subscription.name.as_str()))).or_default();
+        }
+        self.declared.push(ensure);
+    }
+
+    /// The order of a channel: the last declaration that succeeded says it.
+    fn order(&self, channel: &str) -> Order {
+        let declared = self.declared.iter().rev().find(|ensure| ensure.channel.name.as_str() == channel);
+        declared.map_or(Order::Unordered, |ensure| ensure.channel.order)
+    }
+
+    fn store(&mut self, channel: &str, number: u64, at: u64, message: &Message) {
+        let due = match message.delay() {
+            None => 0,
+            Some(Delay::For(delay)) => at.saturating_add(nanos(delay)),
+            Some(Delay::Until(until)) => until.duration_since(std::time::UNIX_EPOCH).map_or(0, nanos),
+        };
+        let only = message.history().only_for.as_deref();
+        let first = Queue { channel: channel.to_owned(), subscription: None };
+        for (queue, held) in self.queues.range_mut(first..).take_while(|(queue, _)| queue.channel == channel) {
+            held.next_number = held.next_number.max(number + 1);
+            if queue.subscription.is_some() && only.is_some_and(|only| Some(only) != queue.subscription.as_deref()) {
+                continue;
+            }
+            // A message that was published with a delay takes its place when it is due.
+            let entry = Entry {
+                message: message.clone(),
+                place: (at.max(due), self.records),
+                stored: at,
+                due,
+                deliveries: 0,
+                failures: 0,
+                expired: false,
+            };
+            held.messages.insert(number, entry);
+        }
+    }
+
+    fn edit(&mut self, queue: &Queue, number: u64, change: impl FnOnce(&mut Entry, u64)) {
+        if let Some(entry) = self.queues.get_mut(queue).and_then(|held| held.messages.get_mut(&number)) {
+            change(entry, self.records);
+        }
+    }
+
+    /// Puts everything into a server that holds nothing yet, as of `now`.
+    ///
+    /// # Errors
+    /// Of what was declared: only when the records contradict each other.
+    pub(crate) fn restore(self, server: &MemoryServer, now: u64) -> Result<()> {
+        for ensure in &self.declared {
+            server.declare(ensure)?;
+        }
+        for (queue, held) in self.queues {
+            let mut messages: Vec<(u64, Entry)> = held.messages.into_iter().collect();
+            messages.sort_by_key(|(_, entry)| entry.place);
+            let messages = messages.into_iter().map(|(number, entry)| Restored {
+                message: entry.message,
+                number,
+                age: Duration::from_nanos(now.saturating_sub(entry.stored)),
+                held_for: Duration::from_nanos(entry.due.saturating_sub(now)),
+                deliveries: entry.deliveries,
+                failures: entry.failures,
+                expired: entry.expired,
+            });
+            server.restore(&queue.channel, queue.subscription.as_deref(), messages, held.next_number)?;
+        }
+        Ok(())
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

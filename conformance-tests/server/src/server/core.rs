@@ -1,0 +1,96 @@
+//! What all connections share: the model, the file, the clock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pontoon_core::driver::Ensure;
+use pontoon_core::{Error, Message, Result, os_seed};
+use pontoon_memory::{MemoryServer, MemoryTransport};
+use tokio::sync::Notify;
+
+use crate::journal::{Image, Journal, Record};
+use crate::protocol::put_ensure;
+
+pub(super) struct Core {
+    pub(super) memory: MemoryServer,
+    /// How the connections use the model: as any client in its process would.
+    pub(super) transport: MemoryTransport,
+    pub(super) journal: Journal,
+    /// What is in the file as declared.
+    declared: RefCell<HashSet<Vec<u8>>>,
+    latest: Cell<u64>,
+    /// The number of the next connection. It begins anywhere, so that a token of an earlier process means nothing.
+    next_connection: Cell<u32>,
+    error: RefCell<Option<Error>>,
+    failing: Notify,
+}
+
+impl Core {
+    pub(super) fn new(memory: MemoryServer, journal: Journal, image: Image) -> Result<Self> {
+        let declared = image.declared().iter().map(spelled).collect();
+        let latest = Cell::new(image.latest());
+        let now = now_after(&latest);
+        image.restore(&memory, now)?;
+        Ok(Core {
+            transport: MemoryTransport::new(&memory),
+            memory,
+            journal,
+            declared: RefCell::new(declared),
+            latest,
+            next_connection: Cell::new(os_seed() as u32),
+            error: RefCell::new(None),
+            failing: Notify::new(),
+        })
+    }
+
+    /// The wall clock in nanoseconds since 1970; it never steps back.
+    pub(super) fn now(&self) -> u64 {
+        now_after(&self.latest)
+    }
+
+    /// The number of a new connection.
+    pub(super) fn connection(&self) -> u32 {
+        let number = self.next_connection.get();
+        self.next_connection.set(number.wrapping_add(1));
+        number
+    }
+
+    /// Notes a declaration that succeeded, once.
+    pub(super) fn declared(&self, ensure: &Ensure) {
+        if !ensure.channel.existing && self.declared.borrow_mut().insert(spelled(ensure)) {
+            self.journal.append(&Record::<&Message>::Declared(ensure.clone()));
+        }
+    }
+
+    /// Writes the records of what was just done, without anything in between. The server ends where that fails.
+    pub(super) fn write(&self) -> Result<u64> {
+        self.journal.write().inspect_err(|error| {
+            self.error.borrow_mut().get_or_insert_with(|| error.clone());
+            self.failing.notify_one();
+        })
+    }
+
+    /// Waits until the file cannot be written.
+    pub(super) async fn failed(&self) -> Error {
+        loop {
+            self.failing.notified().await;
+            if let Some(error) = self.error.borrow().clone() {
+                return error;
+            }
+        }
+    }
+}
+
+fn spelled(ensure: &Ensure) -> Vec<u8> {
+    let mut spelled = Vec::new();
+    put_ensure(&mut spelled, ensure);
+    spelled
+}
+
+fn now_after(latest: &Cell<u64>) -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(latest.get());
+    latest.set(now);
+    now
+}
