@@ -6,7 +6,9 @@ pub mod bench;
 pub mod brokers;
 pub mod campaign;
 pub mod features;
+pub mod instructions;
 pub mod licences;
+mod machine;
 pub mod report;
 pub mod testing;
 pub mod workspace;
@@ -35,6 +37,8 @@ enum Task {
     Campaign(campaign::Options),
     /// Check each feature of each library alone, and none at all.
     Features,
+    /// Count the instructions of a message and compare them with the limits in benches/limits.toml.
+    Instructions(instructions::Options),
     /// Check the licence of every dependency, list duplicates, prove that defaults stay light.
     Licences,
 }
@@ -48,6 +52,7 @@ pub fn main() -> ExitCode {
         Task::Brokers(options) => brokers::run(&options),
         Task::Campaign(options) => campaign::run(&options),
         Task::Features => features::run(),
+        Task::Instructions(options) => instructions::run(&options),
         Task::Licences => licences::run(),
     };
     match outcome {

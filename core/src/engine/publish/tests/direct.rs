@@ -87,7 +87,7 @@ fn a_message_of_which_it_is_unknown_is_sent_again_also_behind_its_successor() {
     assert!(machine.is_empty());
 }
 
-/// The first message fails for good, since its time is up; the second failed with it, but its answer is still under way.
+/// C6.1: the first message fails for good, since its time is up; the second failed with it, but its answer is still under way.
 /// A third must not be stored before the second is sent again.
 #[test]
 fn nothing_passes_what_was_sent_behind_a_failed_message() {
@@ -111,7 +111,7 @@ fn nothing_passes_what_was_sent_behind_a_failed_message() {
     }
 }
 
-/// Two messages wait to be sent again and are let out; the first alone is sent, and fails again.
+/// C6.2: two messages wait to be sent again and are let out; the first alone is sent, and fails again.
 #[test]
 fn what_was_let_out_is_called_back_when_an_earlier_one_fails_again() {
     let mut machine = machine(10);
