@@ -2,4 +2,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod checker;
+pub mod checks;
+pub mod harness;
 pub mod history;
+pub mod mutants;
+pub mod report;
+pub mod run;
+pub mod scene;
+
+pub use run::main;

@@ -1,0 +1,46 @@
+//! What the suite asks of whoever brings a transport: how to connect, what to test, how slow it may be, and, where it
+//! can be had, how to hurt the broker.
+
+mod control;
+mod profile;
+mod timings;
+
+use std::sync::Arc;
+
+use pontoon_core::Result;
+use pontoon_core::driver::{AnyTransport, BoxFuture};
+
+pub use control::{Control, Harm, HarmKind, NoControl};
+pub use profile::Profile;
+pub use timings::Timings;
+
+/// A backend to be tested. An author implements this and [`Site`]; everything else is the suite's.
+pub trait Harness: Send + Sync + 'static {
+    /// The transport's name in reports: `memory`, `rabbitmq`.
+    fn name(&self) -> &str;
+
+    /// What is tested, each by its own name. A check runs once for each of them.
+    fn profiles(&self) -> Vec<Profile>;
+
+    /// How long things may take.
+    fn timings(&self) -> Timings;
+
+    /// Brings up what one check works with. `seed` is there for brokers whose behaviour can be seeded. Names are unique
+    /// in each check, so that all may share one broker.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached: the check is then *indeterminate*.
+    fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>>;
+}
+
+/// The broker as one check has it.
+pub trait Site: Send + Sync + 'static {
+    /// A connection of its own, as another process would have it.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>>;
+
+    /// How the broker can be hurt: [`NoControl`] where it cannot.
+    fn control(&self) -> &dyn Control;
+}

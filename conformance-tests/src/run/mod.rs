@@ -1,0 +1,11 @@
+//! Running checks: one check on one profile, or all of them as tests that `cargo test` knows how to filter.
+
+mod expected;
+mod one;
+mod select;
+mod trials;
+
+pub use expected::{Expected, ExpectedError};
+pub use one::{Plan, run};
+pub use select::why_not;
+pub use trials::{main, seed};

@@ -1,0 +1,148 @@
+//! One check on one profile.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use crate::checks::{Check, Runs};
+use crate::harness::{Harness, Profile};
+use crate::mutants::{Defect, Faithful};
+use crate::report::{Entry, Verdict};
+use crate::scene::{Broken, Held, Scene};
+
+use super::why_not;
+
+/// The longest a check may take on the machine's clock, before scaling. Checks bound their own waits; this catches
+/// what spins.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// How a check is run.
+#[derive(Clone)]
+pub struct Plan {
+    /// Repeats the run.
+    pub seed: u64,
+    /// What is broken on purpose: nothing, unless a mutant is being tried.
+    pub defect: Arc<dyn Defect>,
+}
+
+impl Plan {
+    /// The transport as it is.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Plan { seed, defect: Arc::new(Faithful) }
+    }
+
+    /// The transport with a defect.
+    #[must_use]
+    pub fn with(self, defect: Arc<dyn Defect>) -> Self {
+        Plan { defect, ..self }
+    }
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// Runs one check on one profile, in a thread and a runtime of its own.
+#[must_use]
+pub fn run(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: &Plan) -> Entry {
+    let began = Instant::now();
+    let (verdict, reason) = match check.runs {
+        Runs::Waiting(feature) => (Verdict::Waiting, feature.to_owned()),
+        Runs::Now(body) => judge(in_thread(harness, profile, check, body, plan)),
+    };
+    Entry {
+        name: check.name.to_owned(),
+        profile: profile.name.clone(),
+        promise: check.promise.to_owned(),
+        verdict,
+        reason,
+        millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// How a check that was begun ended.
+enum Ended {
+    DoesNotApply(String),
+    Ran(Held),
+}
+
+fn judge(ended: Ended) -> (Verdict, String) {
+    match ended {
+        Ended::DoesNotApply(why) => (Verdict::NotApplicable, why),
+        Ended::Ran(Ok(())) => (Verdict::Passed, String::new()),
+        Ended::Ran(Err(broken)) if broken.indeterminate => (Verdict::Indeterminate, broken.text),
+        Ended::Ran(Err(broken)) => (Verdict::Failed, broken.to_string()),
+    }
+}
+
+fn in_thread(
+    harness: &Arc<dyn Harness>,
+    profile: &Profile,
+    check: Check,
+    body: fn(Scene) -> crate::checks::Running,
+    plan: &Plan,
+) -> Ended {
+    let (tell, ended) = channel();
+    let bound = LONGEST.mul_f64(harness.timings().scale);
+    let (harness, profile, plan) = (harness.clone(), profile.clone(), plan.clone());
+    let thread = std::thread::spawn(move || {
+        let end = blocking(harness, &profile, check, body, plan);
+        // Nobody listens any more when the bound is over.
+        let _ = tell.send(end);
+    });
+    match ended.recv_timeout(bound) {
+        Ok(ended) => ended,
+        Err(RecvTimeoutError::Timeout) => {
+            Ended::Ran(Err(Broken::new("hang", format!("the check did not end within {bound:?}: something spins"))))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            let words = thread.join().err().map(words_of_panic).unwrap_or_default();
+            Ended::Ran(Err(Broken::new("panic", words)))
+        }
+    }
+}
+
+fn words_of_panic(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn blocking(
+    harness: Arc<dyn Harness>,
+    profile: &Profile,
+    check: Check,
+    body: fn(Scene) -> crate::checks::Running,
+    plan: Plan,
+) -> Ended {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(harness.timings().paused).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("no runtime: {error}")))),
+    };
+    runtime.block_on(async {
+        let scene = match Scene::open(&harness, profile, check, plan).await {
+            Ok(scene) => scene,
+            Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("cannot connect: {error}")))),
+        };
+        match scene.capabilities() {
+            Err(broken) => return Ended::Ran(Err(broken)),
+            Ok(found) => {
+                if let Some(why) = why_not(check.needs, profile, &found, scene.control()) {
+                    return Ended::DoesNotApply(why);
+                }
+            }
+        }
+        let ran = body(scene.clone()).await;
+        // What the history shows is said even where the check itself gave up waiting: it is the cause.
+        let judged = scene.finish().await;
+        Ended::Ran(match (ran, judged) {
+            (Err(broken), Err(cause)) if broken.is_weak() && !cause.indeterminate => Err(cause),
+            (Err(broken), _) => Err(broken),
+            (Ok(()), judged) => judged,
+        })
+    })
+}

@@ -1,0 +1,122 @@
+//! All checks as tests: `cargo test` lists, filters and runs them side by side.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::checks;
+use crate::harness::Harness;
+use crate::report::{Entry, Report, Verdict};
+
+use super::{Expected, Plan, run};
+
+/// The seed of this run: the environment variable `PONTOON_SEED`, or 1.
+#[must_use]
+pub fn seed() -> u64 {
+    std::env::var("PONTOON_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// What all tests of one run share.
+struct Session {
+    harness: Arc<dyn Harness>,
+    expected: Expected,
+    accept: bool,
+    seed: u64,
+    entries: Mutex<Vec<Entry>>,
+}
+
+/// Runs the suite as a test binary, which has `harness = false` in its `Cargo.toml`: one test for each check and profile,
+/// named `PROFILE::CHECK`. `expected` is the file of pinned outcomes.
+///
+/// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report, as JSON;
+/// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
+pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let harness: Arc<dyn Harness> = Arc::new(harness);
+    let path = expected.as_ref();
+    let expected = match Expected::read(path) {
+        Ok(expected) => expected,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let accept = std::env::var_os("PONTOON_CONFORMANCE_ACCEPT").is_some();
+    let session = Arc::new(Session { harness, expected, accept, seed: seed(), entries: Mutex::default() });
+    let conclusion = libtest_mimic::run(&arguments, trials(&session));
+    let entries = session.entries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Err(error) = write(&session, path, &arguments, entries) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let mut known = Vec::new();
+    for profile in session.harness.profiles() {
+        for check in checks::all() {
+            known.push((profile.name.clone(), check.name.to_owned()));
+            let (session, profile) = (session.clone(), profile.clone());
+            let name = format!("{}::{}", profile.name, check.name);
+            trials.push(Trial::ignorable_test(name, move || {
+                let entry = run(&session.harness, &profile, check, &Plan::of(session.seed));
+                let completion = session.complete(&entry, check.failure);
+                session.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+                completion
+            }));
+        }
+    }
+    let session = session.clone();
+    trials.push(Trial::test("every line of expected.toml has its check", move || {
+        match session.expected.unanswered(&known) {
+            lines if lines.is_empty() || session.accept => Ok(()),
+            lines => Err(lines.join("\n").into()),
+        }
+    }));
+    trials
+}
+
+impl Session {
+    fn complete(&self, entry: &Entry, failure: &str) -> Result<Completion, Failed> {
+        let mut problems = Vec::new();
+        let Entry { name, profile, promise, reason, .. } = entry;
+        match entry.verdict {
+            Verdict::Failed => problems.push(format!(
+                "{name} on {profile}: {promise}: this does not hold.\n{reason}\nFor a user this means: {failure}.\nTo \
+                 repeat it: PONTOON_SEED={} cargo test -p pontoon-conformance --test {} -- {profile}::{name}",
+                self.seed,
+                self.harness.name().replace('-', "_"),
+            )),
+            Verdict::Indeterminate => problems.push(format!("{name} on {profile} could not be judged: {reason}")),
+            _ => {}
+        }
+        if !self.accept {
+            problems.extend(self.expected.drift(entry));
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("\n").into());
+        }
+        Ok(match entry.verdict {
+            Verdict::NotApplicable | Verdict::Waiting => {
+                Completion::ignored_with(format!("{}: {reason}", entry.verdict))
+            }
+            _ => Completion::Completed,
+        })
+    }
+}
+
+fn write(session: &Session, path: &Path, arguments: &Arguments, entries: Vec<Entry>) -> Result<(), String> {
+    let partial = arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.list;
+    if session.accept && !partial {
+        Expected::accept(path, &entries).map_err(|error| error.to_string())?;
+    }
+    let Some(to) = std::env::var_os("PONTOON_CONFORMANCE_REPORT").map(PathBuf::from) else { return Ok(()) };
+    let profiles = session.harness.profiles().into_iter().map(|profile| profile.name).collect();
+    let report = Report::new(session.harness.name(), profiles, session.seed, entries);
+    let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+    std::fs::write(&to, text).map_err(|error| format!("{}: {error}", to.display()))
+}

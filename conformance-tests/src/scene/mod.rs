@@ -1,0 +1,460 @@
+//! What a check works with: channels of its own, publishers and consumers that write down what they do, a hand on the
+//! broker, and at the end the judgement of what was written down.
+
+mod broken;
+mod events;
+mod facade;
+mod finish;
+mod judge;
+mod letters;
+mod place;
+mod raw;
+mod reader;
+mod sender;
+mod taken;
+mod tap;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pontoon::Broker;
+use pontoon_core::driver::{AnyTransport, DepthReport, Ensure, Transport};
+use pontoon_core::engine::{ConsumerOptions, Environment, PublisherOptions};
+use pontoon_core::{Capabilities, ChannelKind, Error, ErrorKind, Level, MessageId, Order, Result, Retry, Source};
+
+use crate::checks::Check;
+use crate::harness::{Control, Harm, Harness, Profile, Site, Timings};
+use crate::history::{FaultKind, Handle, Recorder, SourceName, Subscription, What};
+use crate::mutants::{self, Defect};
+use crate::run::Plan;
+
+pub(crate) use broken::hold;
+pub use broken::{Broken, Held};
+pub use events::{Events, Heard};
+pub(crate) use facade::{names, with_channel};
+pub use judge::Judgement;
+pub use place::Place;
+pub use raw::{RawConsumer, RawProducer};
+pub use reader::Reader;
+pub use sender::{Ended, Sender, all_confirmed};
+pub use taken::{End, Taken};
+
+/// The surroundings of one run of one check. Cheap to clone; clones are the same scene.
+#[derive(Clone)]
+pub struct Scene(Arc<Inner>);
+
+struct Inner {
+    check: Check,
+    profile: Profile,
+    timings: Timings,
+    plan: Plan,
+    site: Arc<dyn Site>,
+    transport: AnyTransport,
+    recorder: Recorder,
+    events: Events,
+    environment: Environment,
+    /// Part of every name, so that runs never meet.
+    run: u64,
+    names: AtomicU32,
+    publishers: AtomicU32,
+    consumers: AtomicU32,
+    used: Mutex<Used>,
+}
+
+/// What a check made, to be closed and read to its end when it is judged.
+#[derive(Default)]
+struct Used {
+    places: Vec<Place>,
+    readers: Vec<Reader>,
+    senders: Vec<Sender>,
+    harms: Vec<FaultKind>,
+    /// The retry policies of consumers, by channel.
+    policies: Vec<(String, Retry)>,
+    judgement: Judgement,
+}
+
+impl Scene {
+    pub(crate) async fn open(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: Plan) -> Result<Scene> {
+        let site = harness.open(profile, plan.seed).await?;
+        let transport = mutants::wrap(site.connect().await?, plan.defect.clone());
+        let events = Events::new(plan.defect.clone());
+        let environment = Environment::new().seeded(plan.seed);
+        let run = if harness.timings().paused { plan.seed } else { pontoon_core::os_seed() };
+        Ok(Scene(Arc::new(Inner {
+            check,
+            profile: profile.clone(),
+            timings: harness.timings(),
+            plan,
+            site,
+            transport,
+            recorder: Recorder::new(),
+            events,
+            environment,
+            run,
+            names: AtomicU32::new(0),
+            publishers: AtomicU32::new(0),
+            consumers: AtomicU32::new(0),
+            used: Mutex::default(),
+        })))
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.0.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn defect(&self) -> &Arc<dyn Defect> {
+        &self.0.plan.defect
+    }
+
+    /// What is tested.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.0.profile
+    }
+
+    /// Whether a topic is tested.
+    #[must_use]
+    pub fn is_topic(&self) -> bool {
+        self.0.profile.kind == ChannelKind::Topic
+    }
+
+    /// How long things may take.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.0.timings
+    }
+
+    /// Randomness that the run's seed repeats.
+    #[must_use]
+    pub fn random(&self) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.0.plan.seed)
+    }
+
+    /// What happened so far, and is judged in the end.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// What the event hook heard.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// The transport under test, for what publishers and consumers do not offer.
+    #[must_use]
+    pub fn transport(&self) -> &AnyTransport {
+        &self.0.transport
+    }
+
+    /// The transport under test as an application has it.
+    #[must_use]
+    pub fn broker(&self) -> Broker {
+        Broker::builder().hook(self.0.events.clone()).seed(self.0.plan.seed).build(self.0.transport.clone())
+    }
+
+    /// Another connection to the same broker, as another process would have it.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn connect(&self) -> Result<AnyTransport> {
+        Ok(mutants::wrap(self.0.site.connect().await?, self.defect().clone()))
+    }
+
+    /// What the profile declares, for an unordered channel.
+    ///
+    /// # Errors
+    /// When no name can be made.
+    pub fn capabilities(&self) -> Held<Capabilities> {
+        Ok(self.0.transport.capabilities(&self.place()?.channel))
+    }
+
+    /// The order profiles that the profile offers.
+    #[must_use]
+    pub fn ordered(&self) -> [Order; 2] {
+        [Order::BLOCK, Order::FallBehind]
+    }
+
+    /// A channel with a name of its own and a dead-letter channel; a topic has the subscription `one`.
+    ///
+    /// # Errors
+    /// When no name can be made.
+    pub fn place(&self) -> Held<Place> {
+        let number = self.0.names.fetch_add(1, Ordering::Relaxed);
+        let check = self.0.check.name.to_ascii_lowercase();
+        Ok(Place::new(self.0.profile.kind, &format!("{check}.{:x}.{number}", self.0.run))?)
+    }
+
+    /// As [`place`](Self::place), always a queue.
+    ///
+    /// # Errors
+    /// When no name can be made.
+    pub fn queue(&self) -> Held<Place> {
+        let place = self.place()?;
+        Ok(Place::new(ChannelKind::Queue, place.channel.name.as_str())?)
+    }
+
+    /// Declares a channel with its dead-letter channel and this subscription. From then on it is part of the judgement.
+    ///
+    /// # Errors
+    /// Of the transport.
+    pub async fn declare(&self, place: &Place) -> Held {
+        if let Some(dead) = place.dead() {
+            self.0.transport.ensure(&Ensure::new(dead.channel)).await?;
+        }
+        let mut ensure = Ensure::new(place.channel.clone());
+        ensure.subscriptions.extend(place.subscription.clone());
+        self.0.transport.ensure(&ensure).await?;
+        self.adopt(place)
+    }
+
+    /// Makes a place part of the judgement without declaring it.
+    pub(crate) fn adopt(&self, place: &Place) -> Held {
+        let mut used = self.used();
+        if !used.places.iter().any(|known| known.label() == place.label()) {
+            used.places.push(place.clone());
+            let source = SourceName::from(&place.source()?);
+            let earliest = place.subscription.as_ref().is_some_and(|s| s.start == pontoon_core::Start::Earliest);
+            self.0.recorder.record(What::Subscription(Subscription { source, earliest }));
+        }
+        Ok(())
+    }
+
+    /// A publisher that writes down what it does. Declares the channel, and the subscription of a topic.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn publisher(&self, place: &Place) -> Held<Sender> {
+        self.publisher_with(place, |_| {}).await
+    }
+
+    /// As [`publisher`](Self::publisher), with options.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn publisher_with(&self, place: &Place, change: impl FnOnce(&mut PublisherOptions)) -> Held<Sender> {
+        self.publisher_on(&self.0.transport, place, change).await
+    }
+
+    /// As [`publisher_with`](Self::publisher_with), on another connection.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn publisher_on(
+        &self,
+        transport: &AnyTransport,
+        place: &Place,
+        change: impl FnOnce(&mut PublisherOptions),
+    ) -> Held<Sender> {
+        self.declare(place).await?;
+        let mut options = PublisherOptions::default();
+        change(&mut options);
+        let number = self.0.publishers.fetch_add(1, Ordering::Relaxed);
+        let sender = Sender::open(self, transport, place, options, number).await?;
+        self.used().senders.push(sender.clone());
+        Ok(sender)
+    }
+
+    /// A consumer that writes down what it does.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn consumer(&self, place: &Place) -> Held<Reader> {
+        self.consumer_with(place, |_| {}).await
+    }
+
+    /// As [`consumer`](Self::consumer), with options. Retries wait 100 ms unless these say otherwise.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn consumer_with(&self, place: &Place, change: impl FnOnce(&mut ConsumerOptions)) -> Held<Reader> {
+        self.consumer_on(&self.0.transport, place, change).await
+    }
+
+    /// As [`consumer_with`](Self::consumer_with), on another connection.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn consumer_on(
+        &self,
+        transport: &AnyTransport,
+        place: &Place,
+        change: impl FnOnce(&mut ConsumerOptions),
+    ) -> Held<Reader> {
+        self.declare(place).await?;
+        let mut options = ConsumerOptions::default();
+        options.retry = Retry::fixed(Duration::from_millis(100)).jitter(0.0).attempts(10);
+        options.longest_read = Duration::from_secs(1);
+        change(&mut options);
+        self.used().policies.push((place.channel.name.to_string(), options.retry));
+        let number = self.0.consumers.fetch_add(1, Ordering::Relaxed);
+        let reader = Reader::open(self, transport, place, options, number).await?;
+        self.used().readers.push(reader.clone());
+        Ok(reader)
+    }
+
+    fn environment(&self, tap: tap::Tap) -> Environment {
+        self.0.environment.clone().with_hook(Arc::new(tap))
+    }
+
+    /// What can be done to the broker.
+    #[must_use]
+    pub fn control(&self) -> &dyn Control {
+        self.0.site.control()
+    }
+
+    /// Hurts the broker, and writes it down.
+    ///
+    /// # Errors
+    /// When it cannot be done: the run is then indeterminate.
+    pub async fn harm(&self, harm: Harm) -> Held {
+        if let Some(kind) = fault_of(&harm) {
+            self.0.recorder.record(What::Fault { kind });
+            self.used().harms.push(kind);
+        }
+        self.control().harm(harm).await.map_err(|error| Broken::indeterminate(format!("{error}")))
+    }
+
+    /// Ends every harm that lasts.
+    ///
+    /// # Errors
+    /// When it cannot be done: the run is then indeterminate.
+    pub async fn heal(&self) -> Held {
+        self.control().heal().await.map_err(|error| Broken::indeterminate(format!("{error}")))?;
+        let healed = std::mem::take(&mut self.used().harms);
+        for kind in healed {
+            self.0.recorder.record(What::Heal { kind });
+        }
+        Ok(())
+    }
+
+    /// Waits, for what the check is about. Never to give something time to happen: that is [`until`](Self::until).
+    pub async fn rest(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits until something holds.
+    ///
+    /// # Errors
+    /// `stall` when it does not within the patience of the timings.
+    pub async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Held {
+        let deadline = tokio::time::Instant::now() + self.timings().patience();
+        while !holds() {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Broken::stall(format!("{what}: not within {:?}", self.timings().patience())));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for a future, within the patience of the timings.
+    ///
+    /// # Errors
+    /// `stall` when it does not end.
+    pub async fn in_time<T>(&self, what: &str, future: impl Future<Output = T>) -> Held<T> {
+        let patience = self.timings().patience();
+        tokio::time::timeout(patience, future)
+            .await
+            .map_err(|_| Broken::stall(format!("{what}: not within {patience:?}")))
+    }
+
+    /// How many messages a source holds.
+    ///
+    /// # Errors
+    /// Of the transport; `lying-capability` when it cannot tell although it declares that it can.
+    pub async fn depth(&self, place: &Place) -> Held<DepthReport> {
+        depth_of(&self.0.transport, &place.source()?)
+            .await?
+            .ok_or_else(|| Broken::new("lying-capability", "depth is declared, and the transport offers no way to ask"))
+    }
+
+    /// How long a lease lasts; `None` where the broker has none.
+    ///
+    /// # Errors
+    /// Of opening.
+    pub async fn lease(&self) -> Held<Option<Duration>> {
+        let place = self.place()?;
+        self.declare(&place).await?;
+        let how = pontoon_core::driver::OpenConsumer::new(place.source()?, 1);
+        Ok(self.0.transport.open_consumer(how).await?.lease)
+    }
+
+    /// Writes down that the consumers of these deliveries were killed: what they held comes again.
+    pub(crate) fn killed(&self, held: &[Taken]) {
+        let mut numbers: Vec<u32> = held.iter().map(Taken::consumer).collect();
+        numbers.dedup();
+        for number in numbers {
+            self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(number) });
+        }
+    }
+
+    /// Writes down that this consumer was killed.
+    pub(crate) fn killed_reader(&self, reader: &Reader) {
+        self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(reader.number()) });
+    }
+
+    /// Writes down that a dead letter was put back.
+    pub(crate) fn redriven(&self, place: &Place, id: &MessageId) -> Held {
+        let source = SourceName::from(&place.source()?);
+        self.0.recorder.record(What::Redriven { source, message: id.to_string().into() });
+        Ok(())
+    }
+
+    /// Writes down that so many messages were purged.
+    pub(crate) fn purged(&self, place: &Place, count: u64) -> Held {
+        let source = SourceName::from(&place.source()?);
+        self.0.recorder.record(What::Purged { source, count });
+        Ok(())
+    }
+
+    /// Changes how the run is judged.
+    pub fn judge(&self, change: impl FnOnce(&mut Judgement)) {
+        change(&mut self.used().judgement);
+    }
+}
+
+/// How many messages a source holds; `None` where the transport cannot tell.
+async fn depth_of(transport: &AnyTransport, source: &Source) -> Result<Option<DepthReport>> {
+    let declared = transport.capabilities(&source.channel).level(pontoon_core::Capability::Depth);
+    match transport.extensions().depth {
+        Some(depth) if declared > Level::Absent => depth.depth(source).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn fault_of(harm: &Harm) -> Option<FaultKind> {
+    Some(match harm {
+        Harm::Cut | Harm::BreakPublishing(_) => FaultKind::Cut,
+        Harm::HalfOpen => FaultKind::HalfOpen,
+        Harm::Pause => FaultKind::BrokerPaused,
+        Harm::Restart => FaultKind::BrokerKilled,
+        Harm::LoseReplies(_) => FaultKind::LostConfirm,
+        Harm::RefuseDeadLetters => FaultKind::DeadLetterRefused,
+        Harm::FailSettlements(_) => FaultKind::FailedSettle,
+        Harm::ExpireLeases(_) => FaultKind::ExpiredLease,
+        Harm::Delete(_) => return None,
+    })
+}
+
+/// An error of this kind, or an anomaly of this name.
+///
+/// # Errors
+/// When it succeeded, or failed otherwise.
+pub fn refused<T>(result: Result<T>, kind: ErrorKind, anomaly: &str, what: &str) -> Held<Error> {
+    match result {
+        Err(error) if error.kind() == kind => Ok(error),
+        Err(error) => Err(Broken::new(anomaly, format!("{what}: expected {kind:?}, found {error:?}"))),
+        Ok(_) => Err(Broken::new(anomaly, format!("{what}: expected {kind:?}, and it was accepted"))),
+    }
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene").field("check", &self.0.check).field("profile", &self.0.profile.name).finish()
+    }
+}

@@ -1,0 +1,220 @@
+//! A publisher that writes down what it does.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use pontoon_core::driver::AnyTransport;
+use pontoon_core::engine::{Pending, PublishError, Publisher, PublisherOptions, PublisherReport, PublisherStats};
+use pontoon_core::{BrokerId, Capabilities, Delay, Key, Message, Receipt};
+
+use super::tap::{Leases, Tap};
+use super::{Held, Place, Scene, hold};
+use crate::history::{Handle, Outcome, Payload, Publish, PublishId, Seen, What, hash_of, headers_hash};
+
+/// How many bytes a draft's body has.
+const BODY: usize = 64;
+
+/// A publisher. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    scene: Scene,
+    publisher: Publisher,
+    number: u32,
+    drafts: Arc<AtomicU64>,
+}
+
+/// How one publish ended.
+pub type Ended = Result<Receipt, PublishError>;
+
+impl Sender {
+    pub(super) async fn open(
+        scene: &Scene,
+        transport: &AnyTransport,
+        place: &Place,
+        mut options: PublisherOptions,
+        number: u32,
+    ) -> Held<Self> {
+        let mut channel = place.channel.clone();
+        scene.defect().publisher(&mut channel, &mut options);
+        let tap = Tap {
+            events: scene.events().clone(),
+            recorder: scene.recorder().clone(),
+            handle: Handle::Publisher(number),
+            leases: Leases::default(),
+        };
+        let publisher = Publisher::open(transport, channel, options, &scene.environment(tap)).await?;
+        Ok(Sender { scene: scene.clone(), publisher, number, drafts: Arc::default() })
+    }
+
+    /// The next message of this publisher, of the usual size. Messages are published in the order they are drafted, or
+    /// not at all.
+    #[must_use]
+    pub fn draft(&self, key: Option<&str>) -> Message {
+        self.draft_of(key, BODY)
+    }
+
+    /// The next message, with a body of this many bytes.
+    #[must_use]
+    pub fn draft_of(&self, key: Option<&str>, len: usize) -> Message {
+        let counter = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let id = PublishId { publisher: self.number, counter };
+        Payload { run: self.scene.0.run, id, key: key.map(Key::from) }.message(len)
+    }
+
+    /// The next messages, their keys in turn.
+    #[must_use]
+    pub fn drafts(&self, count: usize, keys: &[&str]) -> Vec<Message> {
+        (0..count).map(|at| self.draft(keys.get(at % keys.len().max(1)).copied())).collect()
+    }
+
+    /// Publishes and waits for the outcome.
+    pub async fn send(&self, message: Message) -> Ended {
+        let id = self.begin(&message);
+        let outcome = self.publisher.publish(self.scene.defect().publishing(message)).await;
+        self.end(id, &outcome);
+        outcome
+    }
+
+    /// Publishes all, pipelined, and waits for all outcomes.
+    pub async fn send_all(&self, messages: Vec<Message>) -> Vec<Ended> {
+        let ids: Vec<_> = messages.iter().map(|message| self.begin(message)).collect();
+        let outcomes = self.publisher.publish_all(messages).await.into_outcomes();
+        for (id, outcome) in ids.into_iter().zip(&outcomes) {
+            self.end(id, outcome);
+        }
+        outcomes
+    }
+
+    /// Publishes all; every one must be confirmed.
+    ///
+    /// # Errors
+    /// `unexpected-error` with the first that was not.
+    pub async fn put(&self, messages: Vec<Message>) -> Held<Vec<Receipt>> {
+        let outcomes = self.scene.in_time("publishing", self.send_all(messages)).await?;
+        all_confirmed(outcomes)
+    }
+
+    /// Publishes one, which must be confirmed; gives its id.
+    ///
+    /// # Errors
+    /// `unexpected-error` when it is not.
+    pub async fn put_one(&self, key: Option<&str>) -> Held<pontoon_core::MessageId> {
+        let message = self.draft(key);
+        let id = message.id.clone();
+        self.put(vec![message]).await?;
+        Ok(id)
+    }
+
+    /// Publishes, waits for room only. The outcome is written down when it is awaited.
+    ///
+    /// # Errors
+    /// Of the publisher.
+    pub async fn enqueue(&self, message: Message) -> Result<impl Future<Output = Ended> + use<>, PublishError> {
+        let id = self.begin(&message);
+        let pending: Pending = match self.publisher.enqueue(message).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                self.end(id, &Err(error.clone()));
+                return Err(error);
+            }
+        };
+        let sender = self.clone();
+        Ok(async move {
+            let outcome = pending.await;
+            sender.end(id, &outcome);
+            outcome
+        })
+    }
+
+    /// Begins to publish and drops the future at once, as a time-out does.
+    pub fn drop_publish(&self, message: Message) {
+        use futures_util::FutureExt;
+        let recorded = self.begin(&message);
+        let id = message.id.clone();
+        let outcome = self.publisher.publish(message).now_or_never();
+        match outcome {
+            Some(outcome) => self.end(recorded, &outcome),
+            None => self.scene.defect().dropped(&id),
+        }
+    }
+
+    /// The engine's publisher, for what is not written down.
+    #[must_use]
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// What the profile declares, as the publisher found it.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.publisher.capabilities()
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn stats(&self) -> PublisherStats {
+        self.publisher.stats()
+    }
+
+    /// Closes it.
+    pub async fn close(&self, within: Duration) -> PublisherReport {
+        self.publisher.close(within).await
+    }
+
+    /// Writes down that a message is about to be published.
+    pub(crate) fn begin(&self, message: &Message) -> Option<PublishId> {
+        let Seen::Ours(id) = Payload::read(self.scene.0.run, message) else { return None };
+        let recorder = self.scene.recorder();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let due = message.delay().map(|delay| match delay {
+            Delay::For(delay) => recorder.now().saturating_add(nanos(delay)),
+            Delay::Until(then) => {
+                recorder.now().saturating_add(nanos(then.duration_since(SystemTime::now()).unwrap_or_default()))
+            }
+        });
+        recorder.record(What::Publish(Box::new(Publish {
+            id,
+            channel: self.publisher.channel().name.as_str().into(),
+            message: message.id.to_string().into(),
+            key: message.key.as_ref().map(|key| key.as_bytes().into()),
+            hash: hash_of(&message.body),
+            headers: headers_hash(&message.headers),
+            due,
+            ttl: message.ttl().map(nanos),
+            priority: message.priority(),
+        })));
+        Some(id)
+    }
+
+    /// Writes down how a publish ended.
+    pub(crate) fn end(&self, id: Option<PublishId>, outcome: &Ended) {
+        let Some(id) = id else { return };
+        let outcome = match outcome {
+            Ok(receipt) => Outcome::Ok {
+                broker_id: (receipt.broker_id != BrokerId::None).then(|| receipt.broker_id.to_string().into()),
+                position: None,
+                routed: receipt.routed,
+            },
+            Err(PublishError::Rejected { .. }) => Outcome::Fail,
+            Err(PublishError::Unknown { .. }) => Outcome::Unknown,
+        };
+        self.scene.recorder().record(What::Published { id, outcome });
+    }
+}
+
+/// The receipts, when all were confirmed.
+///
+/// # Errors
+/// `unexpected-error` with the first that was not.
+pub fn all_confirmed(outcomes: Vec<Ended>) -> Held<Vec<Receipt>> {
+    let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+    let total = outcomes.len();
+    let mut receipts = Vec::with_capacity(total);
+    for outcome in outcomes {
+        hold!(outcome.is_ok(), "unexpected-error", "{failed} of {total} publishes were not confirmed: {outcome:?}");
+        receipts.extend(outcome.ok());
+    }
+    Ok(receipts)
+}
