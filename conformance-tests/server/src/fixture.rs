@@ -18,8 +18,32 @@ pub struct ServerOptions {
     pub sync: String,
     /// Settings of the model, such as `("lease", "2s")`.
     pub settings: Vec<(String, String)>,
-    /// The program; `None` builds it with cargo when it is first needed.
-    pub program: Option<PathBuf>,
+    /// The program, and what to start it with.
+    program: Program,
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+enum Program {
+    /// What cargo builds when it is first needed.
+    #[default]
+    Built,
+    /// This file.
+    At(PathBuf),
+    /// The one that runs now.
+    This,
+}
+
+/// Set for a program that is to be a memory server.
+const ASKED: &str = "PONTOON_RUN_MEMORY_SERVER";
+
+/// Makes this process a memory server where [`ServerOptions::in_this_program`] started it as one; it then does not
+/// return. Else it does nothing. To be called first of all in `main`.
+pub fn run_if_asked() {
+    if std::env::var_os(ASKED).is_some() {
+        let code = crate::cli::main();
+        std::process::exit(if code == std::process::ExitCode::SUCCESS { 0 } else { 1 });
+    }
 }
 
 impl ServerOptions {
@@ -37,10 +61,17 @@ impl ServerOptions {
         self
     }
 
-    /// Names the program.
+    /// Names the program. Otherwise cargo builds it when it is first needed, which takes a while.
     #[must_use]
     pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.program = Some(program.into());
+        self.program = Program::At(program.into());
+        self
+    }
+
+    /// Starts the program that runs now, which begins with [`run_if_asked`]: nothing needs to be built.
+    #[must_use]
+    pub fn in_this_program(mut self) -> Self {
+        self.program = Program::This;
         self
     }
 }
@@ -159,10 +190,13 @@ impl MemoryServer {
 
     fn launch(&mut self) -> Result<()> {
         let program = match &self.options.program {
-            Some(program) => program.clone(),
-            None => built()?,
+            Program::Built => built()?,
+            Program::At(program) => program.clone(),
+            Program::This => std::env::current_exe()
+                .map_err(|error| failed("cannot tell which program this is").with_source(error))?,
         };
         let mut command = Command::new(&program);
+        command.env(ASKED, "1");
         command.arg("--port").arg(self.port.to_string()).arg("--data").arg(self.data()).arg("--while-stdin");
         if !self.options.sync.is_empty() {
             command.arg("--sync").arg(&self.options.sync);
@@ -211,14 +245,13 @@ fn built() -> Result<PathBuf> {
     BUILT.get_or_init(build).clone()
 }
 
-/// Builds the program in the profile of tests, whose dependencies are mostly built already.
+/// Builds the program in the profile of tests, most of whose dependencies may be built already.
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--profile", "test", "--bin", "pontoon-memory-server", "--message-format", "json"])
         .arg("--manifest-path")
-        .arg(manifest)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .output()
         .map_err(|error| failed("cannot run cargo to build the program").with_source(error))?;
     if !output.status.success() {

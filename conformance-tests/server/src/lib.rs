@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod cli;
 mod client;
 mod fixture;
 mod journal;
 mod protocol;
 mod server;
 
+pub use cli::main;
 pub use client::{ServerProducer, ServerReceiver, ServerSettler, ServerTransport, connect};
-pub use fixture::{MemoryServer, ServerOptions};
+pub use fixture::{MemoryServer, ServerOptions, run_if_asked};
 pub use journal::Sync;
 pub use server::{Server, ServerConfig};

@@ -127,10 +127,11 @@ impl MemoryServer {
 
     /// Puts messages back that an earlier server held, in the order of their places, behind what is there. They keep
     /// their numbers; those of messages to come are not below `next_number`. For a server that keeps its messages
-    /// elsewhere as well, before anybody connects.
+    /// elsewhere as well, before anybody connects. A topic without a subscription named holds nothing: of it only the
+    /// numbers are put back.
     ///
     /// # Errors
-    /// `NotFound` where there is no such queue, or no such subscription of such a topic.
+    /// `NotFound` where there is no such channel, or no such subscription of such a topic.
     pub fn restore(
         &self,
         channel: &str,
@@ -143,10 +144,13 @@ impl MemoryServer {
                 queue.lock().count_from(next_number);
                 Some(queue)
             }
-            (Some(Route::Topic(topic)), Some(name)) => {
+            (Some(Route::Topic(topic)), name) => {
                 let mut topic = lock(&topic.inner);
                 topic.count_from(next_number);
-                topic.subscription(name).cloned()
+                match name {
+                    Some(name) => topic.subscription(name).cloned(),
+                    None => return Ok(()),
+                }
             }
             _ => None,
         };

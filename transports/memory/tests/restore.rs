@@ -77,7 +77,10 @@ async fn a_topics_subscriptions_are_put_back_one_by_one() {
         panic!()
     };
     assert_eq!(receipt.broker_id, BrokerId::Number(9));
-    for (channel, subscription) in [("t", None), ("t", Some("s3")), ("q", None)] {
+    server.restore("t", None, [], 40).unwrap();
+    let outcome = Publisher::open(&transport, &topic).await.publish(message("c"));
+    assert!(matches!(outcome, PublishOutcome::Confirmed(receipt) if receipt.broker_id == BrokerId::Number(40)));
+    for (channel, subscription) in [("t", Some("s3")), ("q", None), ("q", Some("s1"))] {
         let error = server.restore(channel, subscription, [], 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }

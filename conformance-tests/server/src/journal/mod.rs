@@ -6,6 +6,9 @@ mod record;
 mod replay;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use file::{Found, read};
 pub(crate) use record::{Queue, Record};
 pub(crate) use replay::Image;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pontoon_core::driver::Ensure;
 use pontoon_core::wire::Read;
-use pontoon_core::{ChannelKind, Delay, Message, Order, Result};
+use pontoon_core::{Channel, ChannelKind, Delay, Message, Order, Result};
 use pontoon_memory::{MemoryServer, Restored};
 
 use super::{Queue, Record};
@@ -72,7 +72,7 @@ impl Image {
                 entry.deliveries = entry.deliveries.saturating_sub(1);
             }),
             Record::Retried { queue, number, at, due, failures } => {
-                let falls_behind = self.order(&queue.channel) == Order::FallBehind;
+                let falls_behind = self.last(&queue.channel).is_some_and(|channel| channel.order == Order::FallBehind);
                 self.edit(&queue, number, |entry, record| {
                     entry.failures = entry.failures.saturating_add(failures);
                     entry.deliveries = entry.deliveries.saturating_add(failures.saturating_sub(1));
@@ -87,26 +87,24 @@ impl Image {
 
     fn declare(&mut self, ensure: Ensure) {
         let channel = &ensure.channel;
-        let names = |channel: &pontoon_core::Channel, subscription: Option<&str>| Queue {
+        let names = |channel: &Channel, subscription: Option<&str>| Queue {
             channel: channel.name.as_str().to_owned(),
             subscription: subscription.map(str::to_owned),
         };
         if let Some(target) = channel.dead_letter_channel() {
             self.queues.entry(names(&target, None)).or_default();
         }
-        if channel.kind == ChannelKind::Queue {
-            self.queues.entry(names(channel, None)).or_default();
-        }
+        self.queues.entry(names(channel, None)).or_default();
         for subscription in &ensure.subscriptions {
             self.queues.entry(names(channel, Some(subscription.name.as_str()))).or_default();
         }
         self.declared.push(ensure);
     }
 
-    /// The order of a channel: the last declaration that succeeded says it.
-    fn order(&self, channel: &str) -> Order {
-        let declared = self.declared.iter().rev().find(|ensure| ensure.channel.name.as_str() == channel);
-        declared.map_or(Order::Unordered, |ensure| ensure.channel.order)
+    /// The facts of a channel: the last declaration that succeeded says them.
+    fn last(&self, channel: &str) -> Option<&Channel> {
+        let mut declared = self.declared.iter().rev().map(|ensure| &ensure.channel);
+        declared.find(|known| known.name.as_str() == channel)
     }
 
     fn store(&mut self, channel: &str, number: u64, at: u64, message: &Message) {
@@ -116,10 +114,13 @@ impl Image {
             Some(Delay::Until(until)) => until.duration_since(std::time::UNIX_EPOCH).map_or(0, nanos),
         };
         let only = message.history().only_for.as_deref();
+        let is_topic = self.last(channel).is_some_and(|channel| channel.kind == ChannelKind::Topic);
         let first = Queue { channel: channel.to_owned(), subscription: None };
         for (queue, held) in self.queues.range_mut(first..).take_while(|(queue, _)| queue.channel == channel) {
             held.next_number = held.next_number.max(number + 1);
-            if queue.subscription.is_some() && only.is_some_and(|only| Some(only) != queue.subscription.as_deref()) {
+            // A topic itself only counts; a copy may be for one subscription alone.
+            let subscription = queue.subscription.as_deref();
+            if subscription.is_none() == is_topic || (is_topic && only.is_some_and(|only| subscription != Some(only))) {
                 continue;
             }
             // A message that was published with a delay takes its place when it is due.

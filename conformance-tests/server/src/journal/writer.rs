@@ -76,6 +76,10 @@ impl Journal {
             written = MAGIC.len() as u64;
         }
         file.sync_all().map_err(wrong("synchronise"))?;
+        // The name of a new file is in its folder, which has to survive as well.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong("synchronise the folder of"))?;
+        }
         let journal = Journal {
             file: Arc::new(file),
             path: path.to_owned(),

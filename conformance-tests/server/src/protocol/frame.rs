@@ -87,6 +87,11 @@ impl Frames {
         &mut self.arrived
     }
 
+    /// Whether less than the longest frame has arrived and was not taken.
+    pub(crate) fn has_room(&self) -> bool {
+        (self.arrived.len() as u64) < self.longest
+    }
+
     /// Whether a frame has begun and not ended.
     pub(crate) fn is_torn(&self) -> bool {
         !self.arrived.is_empty()

@@ -52,7 +52,12 @@ pub(super) async fn serve(open: &mut Take, mut requests: Requests, core: &Core, 
             batch.push(Ticket { slot: slot as u32, generation: 0 }, message.clone());
         }
         while !batch.is_empty() {
-            poll_fn(|cx| producer.poll_submit(cx, &mut Batch::new(&mut batch))).await?;
+            tokio::select! {
+                biased;
+                taken = poll_fn(|cx| producer.poll_submit(cx, &mut Batch::new(&mut batch))) => taken?,
+                // Nobody waits for room any more.
+                () = requests.ended() => return Ok(()),
+            }
             // Stored and written down without anything in between.
             let outcomes = std::mem::take(&mut *sink.0.lock().unwrap_or_else(PoisonError::into_inner));
             answer(&name, &messages, &outcomes, core, outbox)?;

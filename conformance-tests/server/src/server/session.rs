@@ -39,6 +39,16 @@ impl Requests {
         }
     }
 
+    /// Waits until the client ends the connection. What arrives meanwhile is kept, as far as a frame and a bit.
+    pub(super) async fn ended(&mut self) {
+        while self.frames.has_room() {
+            if let Ok(0) | Err(_) = self.from.read_buf(self.frames.room()).await {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// The next, if it has arrived.
     pub(super) fn ready(&mut self) -> Result<Option<(Kind, Take)>> {
         self.frames.next().map_err(malformed)
