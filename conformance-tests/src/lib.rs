@@ -6,8 +6,10 @@ pub mod checks;
 pub mod harness;
 pub mod history;
 pub mod mutants;
+pub mod random;
 pub mod report;
 pub mod run;
 pub mod scene;
+pub mod tap;
 
 pub use run::main;

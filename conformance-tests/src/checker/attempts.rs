@@ -46,7 +46,9 @@ fn wrong(case: &Case<'_>, story: &Story, place: usize, life: Nanos, lower: u32) 
         return Some(format!("counts more than the {failures} failures before it"));
     }
     let quiet = !case.copies(&case.index.sent[story.sent]) && earlier().all(|l| !case.taken(l, l.at, lease.at));
-    if at_least < lower && (quiet || case.promises.attempts != Attempts::Volatile) && one_copy(case, story, place) {
+    let in_order = place > 0 && case.index.leases[story.leases[place - 1]].counted_before(lease) != Some(false);
+    let kept = case.promises.attempts != Attempts::Volatile && in_order;
+    if at_least < lower && (quiet || kept) && one_copy(case, story, place) {
         return Some(format!("comes after attempt {lower}"));
     }
     let known = earlier().filter(|lease| failed(lease)).count();

@@ -1,5 +1,7 @@
 //! Step 3, what arrived: the bytes, the key and the headers that were published, from where they were published to.
 
+use pontoon_core::ReasonKind;
+
 use super::AnomalyKind::{Corrupt, CrossSubscription, HeaderLoss};
 use super::case::Case;
 use super::findings::Findings;
@@ -44,7 +46,7 @@ pub(super) fn check(case: &Case<'_>, found: &mut Findings) {
         let Some(sent) = letter.id.and_then(|id| index.by_id.get(&id)) else { continue };
         compare(&index.sent[*sent], &letter.as_ref().into(), *at, found);
     }
-    for story in index.stories.iter().filter(|story| !story.dead.is_empty()) {
+    for story in index.stories.iter().filter(|story| was_given_up(index, story)) {
         if let Some(other) = rejected_elsewhere(index, story) {
             let name = |story: &Story| index.sources[story.source].name;
             found.add(CrossSubscription, [case.tale(story), case.tale(other)].concat(), || {
@@ -75,6 +77,14 @@ fn compare(sent: &Sent<'_>, arrived: &Arrived<'_>, event: usize, found: &mut Fin
             format!("{} arrived with other headers than it was published with", publish.id)
         });
     }
+}
+
+/// Whether a dead letter says that a handler's end made it.
+pub(super) fn was_given_up(index: &Index<'_>, story: &Story) -> bool {
+    story.dead.iter().any(|at| match &index.events[*at].what {
+        What::DeadLetter(letter) => matches!(letter.reason, Some(ReasonKind::Rejected | ReasonKind::MaxAttempts)),
+        _ => false,
+    })
 }
 
 /// A story of the same message at another subscription, where it was given up, while it was not here.

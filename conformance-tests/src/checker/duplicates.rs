@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::AnomalyKind::{AckedRedelivered, DuplicatePublish, UnexplainedDuplicate};
 use super::case::Case;
 use super::findings::Findings;
-use super::index::{Lease, Story};
+use super::index::{Causes, Lease, Story};
 use crate::history::{End, FaultKind, Name};
 
 pub(super) fn check(case: &Case<'_>, found: &mut Findings) {
@@ -36,7 +36,7 @@ fn chains(case: &Case<'_>, story: &Story, found: &mut Findings) {
 
 /// The same copy was delivered again.
 fn again(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>, found: &mut Findings) {
-    if story.redriven_between(before.at, lease.at) || forgotten(case) {
+    if story.redriven_between(before.at, lease.at) || forgotten(case) || is_older(case, story, before, lease) {
         return;
     }
     let id = case.index.sent[story.sent].publish.id;
@@ -52,6 +52,16 @@ fn again(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>, 
                 "{id} was delivered again without a cause: the delivery before had neither been given back nor lost"
             )
         });
+    }
+}
+
+/// Whether the lease may be older than the one handed out before it: it was fetched first, ended without a word while it
+/// waited in its client, and was handed on all the same.
+fn is_older(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>) -> bool {
+    let since = case.index.sent[story.sent].at;
+    match lease.counted_before(before) {
+        Some(older) => older && case.vanished(lease, since, lease.at),
+        None => case.fault(Causes::Expiry, since, lease.at),
     }
 }
 

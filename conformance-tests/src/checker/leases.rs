@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::AnomalyKind::{LeaseOverlap, PrefetchExceeded, StaleAckAccepted, Zombie};
 use super::case::Case;
+use super::content::was_given_up;
 use super::findings::Findings;
 use super::index::{Consumer, Lease, Story};
 use crate::history::{End, Name, Nanos};
@@ -85,24 +86,45 @@ fn handover(case: &Case<'_>, number: u32, consumer: &Consumer, found: &mut Findi
     }
 }
 
-/// A settlement that stands although the message had been delivered to another by then.
+/// An end that stands although the message had been delivered to another by then. Only where that is promised to be
+/// noticed; nothing is known of what is recorded and not final.
 fn stale(case: &Case<'_>, story: &Story, found: &mut Findings) {
+    if !case.promises.stale_detection {
+        return;
+    }
     let leases: Vec<&Lease<'_>> = case.index.leases_of(story).collect();
+    let id = case.index.sent[story.sent].publish.id;
+    let acked = |lease: &Lease<'_>| lease.settled.filter(|s| s.end == End::Ack && s.final_at.is_some());
     for pair in leases.windows(2) {
         let (before, after) = (pair[0], pair[1]);
-        let Some(settled) = before.settled.filter(|settled| settled.at > after.at) else { continue };
-        let told = settled.end != End::Ack || case.promises.stale_detection;
         let one_copy = before.delivery.broker_id.is_some() && before.delivery.broker_id == after.delivery.broker_id;
         let one_copy = one_copy || !case.copies(&case.index.sent[story.sent]);
-        // Recorded is valid only as far as the client knows: it counts when it is final.
-        if settled.final_at.is_some() && told && one_copy {
+        let late = acked(before).is_some_and(|acked| acked.at > after.at);
+        // Either the broker counts, or both were acknowledged, and one of them cannot have been valid.
+        let followed = before.counted_before(after).unwrap_or(acked(after).is_some());
+        if late && followed && one_copy && !story.redriven_between(before.at, after.at) {
             found.add(StaleAckAccepted, case.excerpt(story.sent, [before, after]), || {
-                let id = case.index.sent[story.sent].publish.id;
-                format!(
-                    "{id} was settled by lease {} although lease {} had followed",
-                    before.delivery.lease, after.delivery.lease
-                )
+                let (before, after) = (before.delivery.lease, after.delivery.lease);
+                format!("{id} was acknowledged by lease {before} although lease {after} had followed")
             });
         }
     }
+    let given_up = story.redriven.is_empty() && was_given_up(&case.index, story);
+    let any_acked = leases.iter().any(|lease| acked(lease).is_some());
+    if any_acked && given_up && !case.copies(&case.index.sent[story.sent]) && gave_up_late(&leases) {
+        found.add(StaleAckAccepted, case.tale(story), || {
+            format!("{id} was acknowledged, and a lease that was over by then made a dead letter of it")
+        });
+    }
+}
+
+/// Whether every end that could make a dead letter came when the next lease had begun.
+fn gave_up_late(leases: &[&Lease<'_>]) -> bool {
+    let gives_up = |end: End| matches!(end, End::Retry { .. } | End::DeadLetter(_));
+    let next = |place: usize| leases.get(place + 1).map_or(Nanos::MAX, |next| next.at);
+    let mut ends = leases.iter().enumerate().filter_map(|(place, lease)| {
+        lease.settled.filter(|settled| gives_up(settled.end)).map(|settled| settled.at > next(place))
+    });
+    // A dead letter that no end can have made is another step's matter.
+    ends.next().is_some_and(|first| first && ends.all(|late| late))
 }

@@ -115,6 +115,14 @@ fn it_does_not_go_back() {
 }
 
 #[test]
+fn what_was_fetched_before_may_be_handed_on_later() {
+    let history = |second: &str, third_: &str| third("cut c1", third_).replace("n=2 id=5", &format!("n={second} id=5"));
+    fails("attempt-regression", &range(), &history("2..3", "1..4"));
+    passes(&range(), &history("2..3", "1..2"));
+    passes(&rules(), &history("2..3", "1..4"));
+}
+
+#[test]
 fn copies_count_apart() {
     let doubt = |text: String| text.replace("2 ok", "1.5 again 1.0\n2 ok");
     fails("attempt-regression", &range(), &doubt(third("release L2", "1")));

@@ -125,6 +125,10 @@ fn a_dead_letter_of_the_subscription_that_did_not_reject() {
     };
     fails("cross-subscription dlq-lost dlq-metadata", &rules().dlq(), &history("t/a", "ack L1"));
     passes(&rules().dlq(), &history("t/b", "ack L1"));
+    // It may have expired here all the same.
+    let expired =
+        history("t/a", "release L1").replace("to=t", "to=t ttl=50").replace("1.0 t/a rejected", "1.0 t/a expired");
+    fails("dlq-lost", &rules().dlq(), &expired);
     // Both gave it up, one dead letter is missing: that is a loss, and no confusion.
     fails("dlq-lost", &rules().dlq(), &history("t/a", "reject L1"));
     fails("lost-confirmed", &rules().dlq(), &history("t/b", "drop L1"));

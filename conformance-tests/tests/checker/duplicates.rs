@@ -141,6 +141,16 @@ fn delivered_after_its_acknowledgement_was_final() {
     // A flush that began before says nothing of it; nor does another consumer's.
     fails("unexplained-duplicate", &rules(), &twice("3.5 flush c1\n4 ack L1"));
     fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n5 flush c2"));
+    // A flush that began before and ended after tells of it too.
+    let during =
+        |unknown: usize| twice(&format!("3.5 flushes c1\n4 ack L1\n4.5 flushed c1 unknown={unknown}\n5 flush c1"));
+    fails("acked-redelivered", &rules(), &during(0));
+    fails("unexplained-duplicate", &rules(), &during(1));
+    fails("acked-redelivered", &rules(), &twice("3.5 flush c1 unknown=1\n4 ack L1\n5 flush c1"));
+    fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n5 flushes c1"));
+    // All at one time: the order of the record counts.
+    fails("acked-redelivered", &rules(), &twice("4 ack L1\n4 flush c1"));
+    fails("unexplained-duplicate", &rules(), &twice("4 flush c1\n4 ack L1"));
     // Not final when it was delivered again.
     fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n7.5 flush c1"));
     // The flush found something: which it was is not known.
@@ -159,6 +169,21 @@ fn final_stays_final_over_faults_where_stale_settlements_are_noticed() {
     let crash = twice("4 ack L1\n5 flush c1\n5.5 fault broker-killed\n6 heal broker-killed");
     passes(&rules().stale(), &crash);
     fails("acked-redelivered", &rules().stale().set(|p| p.durable = true), &crash);
+}
+
+#[test]
+fn what_was_fetched_before_may_be_handed_on_after() {
+    let history = |first: &str, second: &str, fault: &str| {
+        let text = twice(&format!("4 ack L1\n5 flush c1\n2.5 fault {fault}\n2.6 heal {fault}"));
+        text.replace("L1 c1", &format!("L1 c1 n={first}")).replace("L2 c2 n=1..", &format!("L2 c2 n={second}"))
+    };
+    passes(&rules().stale(), &history("1..2", "1..1", "expired-lease"));
+    fails("acked-redelivered", &rules().stale(), &history("1..1", "1..2", "expired-lease"));
+    fails("acked-redelivered", &rules().stale(), &history("1..1", "1..1", "expired-lease"));
+    fails("acked-redelivered", &rules().stale(), &history("1..2", "1..1", "duplicate"));
+    // Where nobody counts nobody can tell.
+    passes(&rules().stale(), &history("1", "1", "expired-lease"));
+    fails("acked-redelivered", &rules().stale(), &history("1", "1", "duplicate"));
 }
 
 #[test]

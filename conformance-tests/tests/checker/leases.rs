@@ -160,41 +160,77 @@ fn late(settlement: &str) -> String {
 }
 
 #[test]
-fn a_settlement_that_came_too_late_was_accepted() {
+fn what_is_given_back_too_late_may_wait_in_the_client() {
     for end in ["release L1", "retry L1", "drop L1"] {
-        fails("stale-ack-accepted", &rules(), &late(&format!("{end}\n7.5 flush c1")));
-        passes(&rules(), &late(&format!("{end} stale\n7.5 flush c1")));
-        passes(&rules(), &late(&format!("{end}\n7.2 late L1 stale\n7.5 flush c1 stale=1")));
-        // Not final: nobody knows.
-        passes(&rules(), &late(end));
-        passes(&rules(), &late(&format!("{end}\n7.5 flush c1 unknown=1")));
-        passes(&rules(), &late(&format!("{end}\n7.5 flush c2")));
+        passes(&rules().stale(), &late(&format!("{end}\n7.5 flush c1\n7.6 close c1")));
     }
-    fails(
-        "stale-ack-accepted",
-        &rules().dlq(),
-        &format!("{}\n9 dead 1.0 q rejected\n9 end q.dead", late("reject L1\n7.5 flush c1")),
-    );
+}
+
+#[test]
+fn a_lease_that_was_over_makes_no_dead_letter() {
+    let promises = rules().dlq().stale();
+    let dead = |end: &str, reason: &str| {
+        let history = late(&format!("{end}\n8.5 dead 1.0 q {reason}")).replace("8 ack L2", "8 ack L2 done");
+        format!("{history}\n9 end q.dead")
+    };
+    for answer in ["", "stale", "unknown"] {
+        fails("stale-ack-accepted", &promises, &dead(&format!("reject L1 {answer}"), "rejected"));
+    }
+    fails("stale-ack-accepted", &promises, &dead("retry L1", "max-attempts"));
+    passes(&promises, &late("reject L1\n9 end q.dead"));
+    // It was given up in time, and came again because the settlement was lost.
+    passes(&promises, &dead("reject L1", "rejected").replace("6 got", "7.1 cut c1\n7.2 got"));
+    // The acknowledgement is not final, or may be late itself.
+    passes(&promises, &dead("reject L1", "rejected").replace("ack L2 done", "ack L2"));
+    passes(&rules().dlq(), &dead("reject L1", "rejected"));
+    // The later lease gave it up too, or only that did.
+    passes(&promises, &dead("reject L1", "rejected").replace("8 ack L2 done", "8 reject L2"));
+    let third = |second: &str| {
+        dead("reject L1 stale", "rejected").replace("8 ack L2", &format!("8 {second}\n8.2 got 1.0 L3 c1\n8.3 ack L3"))
+    };
+    passes(&promises, &third("reject L2 unknown"));
+    fails("stale-ack-accepted", &promises, &third("release L2"));
+    // Another reason has another cause; and what was put back may be acknowledged.
+    passes(&promises, &dead("reject L1", "expired").replace("1 pub 1.0", "1 pub 1.0 ttl=50"));
+    passes(&promises, &dead("reject L1\n7.2 redriven 1.0 q", "rejected"));
 }
 
 #[test]
 fn a_late_acknowledgement_may_be_accepted_where_nobody_can_tell() {
-    passes(&rules(), &late("ack L1 done"));
-    fails("stale-ack-accepted", &rules().stale(), &late("ack L1 done"));
-    fails("stale-ack-accepted", &rules().stale(), &late("ack L1\n7.5 flush c1"));
-    passes(&rules().stale(), &late("ack L1 stale"));
-    passes(&rules().stale(), &late("ack L1"));
-    passes(&rules().stale(), &late("ack L1").replace("6 got", "6.5 got").replace("7 ack L1", "6.2 ack L1 stale"));
+    let both = |first: &str| late(first).replace("8 ack L2", "8 ack L2 done");
+    passes(&rules(), &both("ack L1 done"));
+    fails("stale-ack-accepted", &rules().stale(), &both("ack L1 done"));
+    fails("stale-ack-accepted", &rules().stale(), &both("ack L1\n7.5 flush c1"));
+    passes(&rules().stale(), &both("ack L1 stale"));
+    passes(&rules().stale(), &both("ack L1"));
+    // Which of the two was the later one is not known, and only one was acknowledged.
+    passes(&rules().stale(), &late("ack L1 done"));
+    passes(&rules().stale(), &both("ack L1 done").replace("6 got", "5.5 redriven 1.0 q\n6 got"));
+}
+
+#[test]
+fn the_broker_counts_which_lease_was_the_later_one() {
+    let counted = |first: &str, second: &str| {
+        late("ack L1 done").replace("L1 c1", &format!("L1 c1 n={first}")).replace("L2 c2", &format!("L2 c2 n={second}"))
+    };
+    fails("stale-ack-accepted", &rules().stale(), &counted("1..1", "1..2"));
+    // The second was fetched first, and handed on late.
+    passes(&rules().stale(), &counted("1..2", "1..1"));
+    passes(&rules().stale(), &counted("1..2", "1..1").replace("8 ack L2", "8 ack L2 done"));
 }
 
 #[test]
 fn two_copies_have_two_leases() {
-    let doubt = late("release L1\n7.5 flush c1").replace("2 ok", "1.5 again 1.0\n2 ok");
-    passes(&rules(), &doubt);
+    let doubt = |text: String| text.replace("2 ok", "1.5 again 1.0\n2 ok");
+    let acked = doubt(late("ack L1 done").replace("8 ack L2", "8 ack L2 done"));
+    passes(&rules().stale(), &acked);
     let named =
-        |a: &str, b: &str| doubt.replace("L1 c1", &format!("L1 c1 id={a}")).replace("L2 c2", &format!("L2 c2 id={b}"));
-    passes(&rules(), &named("7", "8"));
-    fails("stale-ack-accepted", &rules(), &named("7", "7"));
+        |a: &str, b: &str| acked.replace("L1 c1", &format!("L1 c1 id={a}")).replace("L2 c2", &format!("L2 c2 id={b}"));
+    passes(&rules().stale(), &named("7", "8"));
+    fails("stale-ack-accepted", &rules().stale(), &named("7", "7"));
+    let rejected = late("reject L1\n8 dead 1.0 q rejected\n9 end q.dead").replace("8 ack L2", "8 ack L2 done");
+    fails("stale-ack-accepted", &rules().dlq().stale(), &rejected);
+    passes(&rules().dlq().stale(), &doubt(rejected));
 }
 
 #[test]

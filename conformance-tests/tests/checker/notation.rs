@@ -11,7 +11,7 @@
 //!  4 retry L1 after=50           also: release, drop, reject, bury REASON
 //!  5 late L1 stale               a recorded settlement turned out otherwise
 //!  5 lost L1                     its handler is told that the lease is lost
-//!  6 flush c1 stale=1            all recorded before is final, but for one
+//!  6 flush c1 stale=1            all recorded before is final, but for one; or in two steps: flushes, flushed
 //!  7 buried 1.0 q rejected       the library tells that it stored a dead letter; also: dropped, spilled, redriven
 //!  8 dead 1.0 q rejected n=2     a dead letter read from q.dead (body= headers= error= first= last= hops=)
 //!  9 fault cut                   something goes wrong on purpose; heal cut
@@ -219,6 +219,11 @@ impl Reader {
                 let (consumer, count) = (line.consumer(0)?, |name| line.number(name).unwrap_or(0));
                 let flushed = What::Flushed { consumer, stale: count("stale"), unknown: count("unknown") };
                 Some(vec![What::Flush { consumer }, flushed])
+            }
+            "flushes" => one(What::Flush { consumer: line.consumer(0)? }),
+            "flushed" => {
+                let (consumer, count) = (line.consumer(0)?, |name| line.number(name).unwrap_or(0));
+                one(What::Flushed { consumer, stale: count("stale"), unknown: count("unknown") })
             }
             "dead" => one(What::DeadLetter(Box::new(self.dead_letter(line)?))),
             "cut" => one(What::Disconnected {

@@ -76,9 +76,9 @@ impl<'a> Index<'a> {
             What::Revoke { consumer, partition } => {
                 self.consumer(*consumer).assigned.push((event.at, *partition, false));
             }
-            What::Flush { consumer } => self.consumer(*consumer).flush_began(event.at),
+            What::Flush { consumer } => self.consumer(*consumer).flush_began(at),
             What::Flushed { consumer, stale, unknown } => {
-                self.consumer(*consumer).flush_ended(event.at, stale + unknown == 0);
+                self.consumer(*consumer).flush_ended(event.at, at, stale + unknown == 0);
             }
             What::Deliver(delivery) => {
                 let source = self.source(&delivery.source);
@@ -101,6 +101,7 @@ impl<'a> Index<'a> {
                         end,
                         answer: None,
                         answered: at_time,
+                        answer_event: at,
                         late: None,
                         final_at: None,
                     });
@@ -108,7 +109,7 @@ impl<'a> Index<'a> {
             }
             What::Settled { lease, answer } => self.answered(*lease, at, |settled| {
                 settled.answer.get_or_insert(*answer);
-                settled.answered = event.at;
+                (settled.answered, settled.answer_event) = (event.at, at);
             }),
             What::Late { lease, answer } => self.answered(*lease, at, |settled| settled.late = Some(*answer)),
             What::LeaseLost { lease } => {

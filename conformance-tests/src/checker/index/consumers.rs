@@ -23,8 +23,11 @@ pub(in crate::checker) struct Consumer {
 /// One flush.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::checker) struct Flush {
-    pub(in crate::checker) began: Nanos,
+    /// Its event: times may be equal, places in the record are not.
+    pub(in crate::checker) began: usize,
     pub(in crate::checker) ended: Option<Nanos>,
+    /// The event of its end.
+    pub(in crate::checker) ended_event: usize,
     pub(in crate::checker) clean: bool,
 }
 
@@ -35,13 +38,13 @@ impl Consumer {
         self.hurt.get(next).is_some_and(|at| *at <= to) || self.until.is_some_and(|at| (from..=to).contains(&at))
     }
 
-    pub(super) fn flush_began(&mut self, at: Nanos) {
-        self.flushes.push(Flush { began: at, ended: None, clean: false });
+    pub(super) fn flush_began(&mut self, event: usize) {
+        self.flushes.push(Flush { began: event, ended: None, ended_event: usize::MAX, clean: false });
     }
 
-    pub(super) fn flush_ended(&mut self, at: Nanos, clean: bool) {
+    pub(super) fn flush_ended(&mut self, at: Nanos, event: usize, clean: bool) {
         if let Some(flush) = self.flushes.iter_mut().rev().find(|flush| flush.ended.is_none()) {
-            (flush.ended, flush.clean) = (Some(at), clean);
+            (flush.ended, flush.ended_event, flush.clean) = (Some(at), event, clean);
         }
     }
 }

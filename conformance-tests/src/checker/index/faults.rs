@@ -31,6 +31,8 @@ pub(in crate::checker) enum Causes {
     Redelivery,
     /// A lease that ends before its holder can know.
     SilentLoss,
+    /// A lease that ends while its connection stands.
+    Expiry,
     /// A second dead letter.
     SecondDeadLetter,
     /// Nothing happens for a while.
@@ -50,6 +52,10 @@ impl Causes {
             Causes::SilentLoss => {
                 link || matches!(kind, F::ExpiredLease | F::ConsumerStopped | F::Rebalance | F::Clock)
             }
+            Causes::Expiry => matches!(
+                kind,
+                F::ExpiredLease | F::ConsumerStopped | F::BrokerPaused | F::HalfOpen | F::Slow | F::Clock
+            ),
             Causes::SecondDeadLetter => link || matches!(kind, F::LostConfirm | F::Duplicate | F::ConsumerStopped),
             // Whatever goes wrong may slow things down.
             Causes::Silence => true,

@@ -1,16 +1,18 @@
 //! Which settlements are known to be final: a flush that began after them ended without one that was late.
 
+use super::consumers::Flush;
 use super::{Index, Settlement};
-use crate::history::{Answer, Nanos};
+use crate::history::{Answer, End, Nanos};
 
 impl Index<'_> {
     pub(super) fn find_final(&mut self) {
         for consumer in self.consumers.values() {
             for at in &consumer.leases {
                 let Some(settled) = &mut self.leases[*at].settled else { continue };
-                settled.final_at = match settled.answer {
-                    Some(Answer::Done) => Some(settled.answered),
-                    Some(Answer::Recorded) if settled.late.is_none() => covered(settled, &consumer.flushes),
+                settled.final_at = match (settled.answer, settled.end) {
+                    (Some(Answer::Done), _) => Some(settled.answered),
+                    // What is given back, tried again or dead-lettered may wait in the client, whatever a flush says.
+                    (Some(Answer::Recorded), End::Ack) if settled.late.is_none() => covered(settled, &consumer.flushes),
                     _ => None,
                 };
             }
@@ -18,10 +20,11 @@ impl Index<'_> {
     }
 }
 
-/// When the first flush ended that covers a settlement, if it found nothing late.
-fn covered(settled: &Settlement, flushes: &[super::consumers::Flush]) -> Option<Nanos> {
-    let next = flushes.partition_point(|flush| flush.began < settled.answered);
-    let flush = flushes.get(next)?;
-    // Which one was late is not always told: then none of them counts.
-    if flush.clean { flush.ended } else { None }
+/// When the first flush ended that covers an acknowledgement, if neither it nor one that ended meanwhile found anything
+/// late: which settlement was late is not always told, and then none of them counts.
+fn covered(settled: &Settlement, flushes: &[Flush]) -> Option<Nanos> {
+    let next = flushes.partition_point(|flush| flush.began < settled.answer_event);
+    let meanwhile = flushes[..next].iter().rev().take_while(|flush| flush.ended_event > settled.answer_event);
+    let flush = flushes.get(next).filter(|flush| flush.clean)?;
+    if meanwhile.into_iter().all(|flush| flush.clean) { flush.ended } else { None }
 }

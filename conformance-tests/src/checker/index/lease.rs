@@ -25,6 +25,8 @@ pub(in crate::checker) struct Settlement {
     /// `None` when the answer is missing.
     pub(in crate::checker) answer: Option<Answer>,
     pub(in crate::checker) answered: Nanos,
+    /// The event of the answer: times may be equal, places in the record are not.
+    pub(in crate::checker) answer_event: usize,
     /// What the answer turned out to be, where it was taken back.
     pub(in crate::checker) late: Option<Answer>,
     /// Since when it is known to be final.
@@ -53,5 +55,10 @@ impl Lease<'_> {
     /// How it was settled, if that had begun by then.
     pub(in crate::checker) fn settled_by(&self, by: Nanos) -> Option<&Settlement> {
         self.settled.as_ref().filter(|settled| settled.at <= by)
+    }
+
+    /// Whether the broker handed the other one out later, as far as it counts: clients may hand them on in another order.
+    pub(in crate::checker) fn counted_before(&self, other: &Lease<'_>) -> Option<bool> {
+        self.delivery.at_most.zip(other.delivery.at_most).map(|(this, other)| this < other)
     }
 }

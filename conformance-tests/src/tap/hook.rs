@@ -1,0 +1,140 @@
+//! Events beneath the API that belong into the history.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pontoon_core::{ErrorStatus, Event, EventHook, EventKind};
+
+use crate::history::{Answer, End, Handle, LeaseId, Recorder, SourceName, What};
+
+/// The hook of one publisher.
+pub(super) struct PublisherHook {
+    pub(super) recorder: Recorder,
+    pub(super) handle: Handle,
+}
+
+impl EventHook for PublisherHook {
+    fn wants(&self, kind: EventKind) -> bool {
+        matches!(kind, EventKind::PublishFailed | EventKind::Disconnected | EventKind::Reconnected)
+    }
+
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::PublishFailed { id, error, resend_in: Some(_), .. } => {
+                let unknown = error.status() == ErrorStatus::Unknown;
+                self.recorder.record(What::Resent { message: id.to_string().into(), unknown });
+            }
+            other => connection(&self.recorder, self.handle, other),
+        }
+    }
+}
+
+fn connection(recorder: &Recorder, handle: Handle, event: &Event<'_>) {
+    match event {
+        Event::Disconnected { .. } => recorder.record(What::Disconnected { handle }),
+        Event::Reconnected { .. } => recorder.record(What::Connected { handle }),
+        _ => {}
+    }
+}
+
+/// The hook of one consumer. It knows which leases its consumer handed out, since the engine's events name messages.
+pub(super) struct ConsumerHook {
+    recorder: Recorder,
+    consumer: u32,
+    leases: Mutex<Leases>,
+}
+
+/// Leases by message id, oldest first.
+#[derive(Debug, Default)]
+struct Leases {
+    open: HashMap<String, VecDeque<LeaseId>>,
+    /// Settled, or being settled, and not known to be final.
+    settled: HashMap<String, Vec<(LeaseId, End)>>,
+}
+
+impl ConsumerHook {
+    pub(super) fn new(recorder: Recorder, consumer: u32) -> Self {
+        ConsumerHook { recorder, consumer, leases: Mutex::default() }
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn handed_out(&self, message: &str, lease: LeaseId) {
+        self.leases().open.entry(message.to_owned()).or_default().push_back(lease);
+    }
+
+    /// The delivery is about to be settled.
+    pub(super) fn settling(&self, message: &str, lease: LeaseId, end: End) {
+        let mut leases = self.leases();
+        if let Some(open) = leases.open.get_mut(message) {
+            open.retain(|other| *other != lease);
+            if open.is_empty() {
+                leases.open.remove(message);
+            }
+        }
+        leases.settled.entry(message.to_owned()).or_default().push((lease, end));
+    }
+
+    /// The settlement was answered; what is not merely recorded is known now.
+    pub(super) fn settled(&self, message: &str, lease: LeaseId, recorded: bool) {
+        if !recorded && let Some(settled) = self.leases().settled.get_mut(message) {
+            settled.retain(|(other, _)| *other != lease);
+        }
+    }
+
+    /// Nothing that was recorded so far was late. Only acknowledgements are final by that: what is given back or tried
+    /// again may wait in the client.
+    pub(super) fn all_final(&self) {
+        self.leases().settled.retain(|_, leases| {
+            leases.retain(|(_, end)| *end != End::Ack);
+            !leases.is_empty()
+        });
+    }
+
+    /// A settlement of this message came too late. The event does not tell which: where there are several, each may be
+    /// the one, and none of them counts as known.
+    fn late(&self, message: &str) {
+        let candidates = self.leases().settled.remove(message).unwrap_or_default();
+        let answer = if candidates.len() == 1 { Answer::Stale } else { Answer::Unknown };
+        for (lease, _) in candidates {
+            self.recorder.record(What::Late { lease, answer });
+        }
+    }
+
+    fn lost(&self, message: &str) {
+        let lease = self.leases().open.get_mut(message).and_then(VecDeque::pop_front);
+        if let Some(lease) = lease {
+            self.recorder.record(What::LeaseLost { lease });
+        }
+    }
+}
+
+impl EventHook for ConsumerHook {
+    fn wants(&self, kind: EventKind) -> bool {
+        // `Settled` is wanted for its side: only then the engine keeps the ids of what it acknowledged.
+        !matches!(kind, EventKind::Published | EventKind::Delivered | EventKind::Retried)
+    }
+
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::LeaseLost { id, .. } => self.lost(&id.to_string()),
+            Event::Stale { id, .. } => self.late(&id.to_string()),
+            Event::DeadLettered { source, id, reason, .. } => self.recorder.record(What::DeadLettered {
+                source: SourceName::from(*source),
+                message: id.to_string().into(),
+                reason: Some(*reason),
+            }),
+            Event::Dropped { source, id, reason } => self.recorder.record(What::Dropped {
+                source: SourceName::from(*source),
+                message: id.to_string().into(),
+                reason: *reason,
+            }),
+            Event::OrderSpilled { source, id } => self
+                .recorder
+                .record(What::Spilled { source: SourceName::from(*source), message: id.to_string().into() }),
+            other => connection(&self.recorder, Handle::Consumer(self.consumer), other),
+        }
+    }
+}
