@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use pontoon_core::{Error, ErrorKind, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::Hurt;
+
 /// How to start a [`MemoryServer`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -164,6 +166,14 @@ impl MemoryServer {
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let pid = pid.ok_or_else(|| failed("it is not running; restart it first"))?;
         kill_process(pid, signal).map_err(|error| failed("cannot send it a signal").with_source(error))
+    }
+
+    /// Makes something go wrong while the process runs.
+    ///
+    /// # Errors
+    /// `Connection` when it does not answer because it is not running.
+    pub async fn hurt(&self, hurt: Hurt) -> Result<()> {
+        crate::client::hurt(&self.url(), &hurt).await
     }
 
     /// Kills the process if it runs, and starts it again on the same port with the same file.

@@ -37,7 +37,7 @@ impl Receiver for ServerReceiver {
             state.granted += wanted;
             state.put(Kind::Credit, |to| to.put_u32(wanted as u32));
         }
-        let News { settler, .. } = self.shared.pump(&mut state);
+        let news = self.shared.pump(&mut state);
         let received = match &state.dead {
             Some(dead) => Poll::Ready(Err(dead.clone())),
             None => {
@@ -50,18 +50,16 @@ impl Receiver for ServerReceiver {
             }
         };
         drop(state);
-        if settler {
-            Both::wake_one(&self.shared.both.settler);
-        }
+        self.shared.tell(news.but_receiver());
         received
     }
 
     fn hold(&mut self, _source: u32, held: bool) {
         let mut state = self.shared.lock();
         state.put(Kind::Hold, |to| to.push(u8::from(held)));
-        let _ = self.shared.pump(&mut state);
+        let news = self.shared.pump(&mut state);
         drop(state);
-        Both::wake_one(&self.shared.both.receiver);
+        self.shared.tell(news);
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>, into: &mut Inbox) -> Poll<Result<()>> {
@@ -71,7 +69,7 @@ impl Receiver for ServerReceiver {
             state.stop_asked = true;
             state.put(Kind::Stop, |_| {});
         }
-        let News { settler, .. } = self.shared.pump(&mut state);
+        let news = self.shared.pump(&mut state);
         let out = &mut *state;
         out.arrived.drain(..).for_each(|incoming| into.message(incoming));
         out.lost.drain(..).for_each(|token| into.lease_lost(token));
@@ -81,9 +79,7 @@ impl Receiver for ServerReceiver {
             None => Poll::Pending,
         };
         drop(state);
-        if settler {
-            Both::wake_one(&self.shared.both.settler);
-        }
+        self.shared.tell(news.but_receiver());
         stopped
     }
 }
@@ -95,7 +91,9 @@ impl Drop for ServerReceiver {
             // What was handed out can still be settled.
             state.stop_asked = true;
             state.put(Kind::Stop, |_| {});
-            let _ = self.shared.pump(&mut state);
+            let news = self.shared.pump(&mut state);
+            drop(state);
+            self.shared.tell(news.but_receiver());
         }
     }
 }
@@ -150,19 +148,14 @@ impl Settler for ServerSettler {
         state.put(Kind::Settle, |to| to.append(&mut settlements));
         let news = self.shared.pump(&mut state);
         drop(state);
-        if news.receiver {
-            Both::wake_one(&self.shared.both.receiver);
-        }
-        if news.settler {
-            Both::wake_one(&self.shared.both.settler);
-        }
+        self.shared.tell(news);
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {
         Both::keep(&self.shared.both.settler, cx.waker());
         let mut state = self.shared.lock();
         let until = *self.flushing.get_or_insert(state.recorded);
-        let News { receiver, .. } = self.shared.pump(&mut state);
+        let news = self.shared.pump(&mut state);
         late.append(&mut state.late);
         let flushed = match &state.dead {
             _ if state.settled >= until => Poll::Ready(Ok(())),
@@ -170,9 +163,7 @@ impl Settler for ServerSettler {
             None => Poll::Pending,
         };
         drop(state);
-        if receiver {
-            Both::wake_one(&self.shared.both.receiver);
-        }
+        self.shared.tell(news.but_settler());
         if flushed.is_ready() {
             self.flushing = None;
         }
@@ -183,7 +174,7 @@ impl Settler for ServerSettler {
         let flushed = self.poll_flush(cx, late);
         if flushed.is_ready() {
             self.shared.lock().die(closed("settle"));
-            Both::wake_one(&self.shared.both.receiver);
+            self.shared.tell(News { receiver: true, ..News::default() });
         }
         flushed
     }

@@ -11,4 +11,5 @@ mod transport;
 
 pub use consumer::{ServerReceiver, ServerSettler};
 pub use producer::ServerProducer;
+pub(crate) use transport::hurt;
 pub use transport::{ServerTransport, connect};

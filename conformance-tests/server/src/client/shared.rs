@@ -9,7 +9,7 @@ use pontoon_core::{BrokerId, Error};
 
 use super::link::Link;
 use super::socket::{Socket, closed, malformed};
-use crate::protocol::{Kind, Malformed, Take, frame, take_message};
+use crate::protocol::{Kind, Malformed, Take, frame, take_error, take_message};
 
 /// How many frames one poll takes.
 const FRAMES: usize = 256;
@@ -29,7 +29,7 @@ impl Both {
         }
     }
 
-    pub(super) fn wake_one(slot: &Mutex<Option<Waker>>) {
+    fn wake_one(slot: &Mutex<Option<Waker>>) {
         let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -80,17 +80,45 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends and receives what can be. Says for whom there is news.
+    /// Sends and receives what can be. The news are to be told when the lock is released.
     pub(super) fn pump(&self, state: &mut State) -> News {
         state.pump(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Wakes whom there is news for. Never under the lock: a waker may run what it wakes.
+    pub(super) fn tell(&self, news: News) {
+        if news.receiver || news.again {
+            Both::wake_one(&self.both.receiver);
+        }
+        if news.settler || news.again {
+            Both::wake_one(&self.both.settler);
+        }
     }
 }
 
 /// For whom there is news.
 #[derive(Clone, Copy, Debug, Default)]
+#[must_use]
 pub(super) struct News {
     pub(super) receiver: bool,
     pub(super) settler: bool,
+    /// More has arrived than one poll takes: somebody has to poll again.
+    pub(super) again: bool,
+}
+
+impl News {
+    /// The connection has ended.
+    const FOR_BOTH: News = News { receiver: true, settler: true, again: false };
+
+    /// What the settler still has to hear, of what the receiver found.
+    pub(super) fn but_receiver(self) -> Self {
+        News { receiver: false, ..self }
+    }
+
+    /// What the receiver still has to hear, of what the settler found.
+    pub(super) fn but_settler(self) -> Self {
+        News { settler: false, ..self }
+    }
 }
 
 pub(super) struct State {
@@ -140,8 +168,10 @@ impl State {
         self.link.watch(cx.waker());
         if self.link.is_ended() && self.dead.is_none() {
             self.die(closed("use connection"));
+            return News::FOR_BOTH;
         }
-        let Some(mut socket) = self.socket.take() else { return News { receiver: true, settler: true } };
+        // Nothing new: whoever found the end has told it.
+        let Some(mut socket) = self.socket.take() else { return News::default() };
         let unsent = match socket.poll_flush(cx) {
             Poll::Ready(Err(error)) => Some(error),
             _ => None,
@@ -149,7 +179,7 @@ impl State {
         let mut taken = 0;
         let end = loop {
             if taken == FRAMES {
-                cx.waker().wake_by_ref();
+                news.again = true;
                 break None;
             }
             taken += 1;
@@ -166,7 +196,7 @@ impl State {
         match end.or(unsent) {
             Some(why) => {
                 self.die(why);
-                News { receiver: true, settler: true }
+                News::FOR_BOTH
             }
             None => {
                 self.socket = Some(socket);
@@ -204,8 +234,15 @@ impl State {
                 self.settled = from.u64()?;
                 while !from.is_empty() {
                     let position = from.u64()?;
-                    self.out.remove(&position);
-                    self.late.push(Late { token: self.token(position), kind: LateKind::Stale });
+                    let kind = if from.flag()? {
+                        // Its lease holds: it can be settled again.
+                        self.out.insert(position);
+                        LateKind::Failed(take_error(&mut from, "settle")?)
+                    } else {
+                        self.out.remove(&position);
+                        LateKind::Stale
+                    };
+                    self.late.push(Late { token: self.token(position), kind });
                 }
                 news.settler = true;
             }

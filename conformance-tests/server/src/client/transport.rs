@@ -14,6 +14,7 @@ use super::link::Links;
 use super::producer::ServerProducer;
 use super::shared::Shared;
 use super::socket::{Socket, Welcome, closed};
+use crate::hurt::{Hurt, put_hurt};
 use crate::protocol::{Kind, Put, Take, frame, put_ensure};
 
 /// The transport that a `memory-server://host:port` URL names, connected once to see that a memory server answers.
@@ -59,6 +60,14 @@ impl Client {
         frame::put(socket.out(), kind, fill);
         socket.answer(answer, operation).await
     }
+}
+
+/// Tells a server what is to go wrong.
+pub(crate) async fn hurt(url: &str, hurt: &Hurt) -> Result<()> {
+    let (mut socket, _) = Socket::connect(&config::address(url)?).await?;
+    frame::put(socket.out(), Kind::Hurt, |to| put_hurt(to, hurt));
+    socket.answer(Kind::Done, "hurt memory server").await?;
+    Ok(())
 }
 
 /// Names a queue or subscription in a request.

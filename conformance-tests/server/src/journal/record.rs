@@ -19,6 +19,8 @@ pub(crate) struct Queue {
 pub(crate) enum Record<M> {
     /// A channel was declared, or subscriptions of it.
     Declared(Ensure),
+    /// A channel was deleted with everything it held.
+    Deleted { channel: String },
     /// A message was stored: in a queue, or in every subscription that the topic has by now.
     Stored { channel: String, number: u64, at: u64, message: M },
     /// It was settled for good.
@@ -37,6 +39,7 @@ const GONE: u8 = 3;
 const DELIVERED: u8 = 4;
 const RELEASED: u8 = 5;
 const RETRIED: u8 = 6;
+const DELETED: u8 = 7;
 
 impl Record<&Message> {
     pub(super) fn append_to(&self, to: &mut Vec<u8>) {
@@ -50,6 +53,10 @@ impl Record<&Message> {
             Record::Declared(ensure) => {
                 to.push(DECLARED);
                 put_ensure(to, ensure);
+            }
+            Record::Deleted { channel } => {
+                to.push(DELETED);
+                to.put_text(channel);
             }
             Record::Stored { channel, number, at, message } => {
                 to.push(STORED);
@@ -80,6 +87,7 @@ impl Record<Read> {
         let queue = |from: &mut Take| Ok::<_, Malformed>(Queue { channel: from.text()?, subscription: from.option()? });
         let record = match from.u8()? {
             DECLARED => Record::Declared(take_ensure(from)?),
+            DELETED => Record::Deleted { channel: from.text()? },
             STORED => Record::Stored {
                 channel: from.text()?,
                 number: from.u64()?,

@@ -13,9 +13,15 @@ use super::{Queue, Record};
 /// Everything that the server held.
 #[derive(Default)]
 pub(crate) struct Image {
-    declared: Vec<Ensure>,
+    steps: Vec<Step>,
     queues: BTreeMap<Queue, Held>,
     records: u64,
+}
+
+/// What was done to the channels.
+enum Step {
+    Declared(Ensure),
+    Deleted(String),
 }
 
 /// A queue.
@@ -38,9 +44,16 @@ struct Entry {
 }
 
 impl Image {
-    /// What was declared, in order.
-    pub(crate) fn declared(&self) -> &[Ensure] {
-        &self.declared
+    /// What was declared and not deleted since, in order.
+    pub(crate) fn declared(&self) -> Vec<&Ensure> {
+        let mut declared = Vec::new();
+        for step in &self.steps {
+            match step {
+                Step::Declared(ensure) => declared.push(ensure),
+                Step::Deleted(name) => declared.retain(|known: &&Ensure| known.channel.name.as_str() != name),
+            }
+        }
+        declared
     }
 
     /// How many messages there are.
@@ -59,6 +72,10 @@ impl Image {
         self.records += 1;
         match record {
             Record::Declared(ensure) => self.declare(ensure),
+            Record::Deleted { channel } => {
+                self.queues.retain(|queue, _| queue.channel != channel);
+                self.steps.push(Step::Deleted(channel));
+            }
             Record::Stored { channel, number, at, message } => self.store(&channel, number, at, &message.message),
             Record::Gone { queue, number } => {
                 self.queues.get_mut(&queue).and_then(|held| held.messages.remove(&number));
@@ -98,12 +115,15 @@ impl Image {
         for subscription in &ensure.subscriptions {
             self.queues.entry(names(channel, Some(subscription.name.as_str()))).or_default();
         }
-        self.declared.push(ensure);
+        self.steps.push(Step::Declared(ensure));
     }
 
     /// The facts of a channel: the last declaration that succeeded says them.
     fn last(&self, channel: &str) -> Option<&Channel> {
-        let mut declared = self.declared.iter().rev().map(|ensure| &ensure.channel);
+        let mut declared = self.steps.iter().rev().filter_map(|step| match step {
+            Step::Declared(ensure) => Some(&ensure.channel),
+            Step::Deleted(_) => None,
+        });
         declared.find(|known| known.name.as_str() == channel)
     }
 
@@ -148,8 +168,11 @@ impl Image {
     /// # Errors
     /// Of what was declared: only when the records contradict each other.
     pub(crate) fn restore(self, server: &MemoryServer, now: u64) -> Result<()> {
-        for ensure in &self.declared {
-            server.declare(ensure)?;
+        for step in &self.steps {
+            match step {
+                Step::Declared(ensure) => server.declare(ensure)?,
+                Step::Deleted(name) => drop(server.delete(name)),
+            }
         }
         for (queue, held) in self.queues {
             let mut messages: Vec<(u64, Entry)> = held.messages.into_iter().collect();

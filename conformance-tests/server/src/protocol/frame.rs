@@ -30,6 +30,8 @@ kinds! {
     Depth = 0x04,
     /// Channel, subscription. Answered by `Done` with how many went.
     Purge = 0x05,
+    /// What is to go wrong. Answered by `Done`.
+    Hurt = 0x06,
     /// A message. Answered, in order, within `Outcomes`.
     Publish = 0x10,
     /// How many more deliveries may come.
@@ -57,7 +59,7 @@ kinds! {
     LeaseLost = 0xa1,
     /// Nothing more is delivered.
     Stopped = 0xa2,
-    /// How many settlements are final by now, and the positions of the stale ones among the new.
+    /// How many settlements are final by now, and of the new ones those that are not: stale, or failed.
     Settled = 0xa3,
 }
 

@@ -1,13 +1,15 @@
 //! A connection that consumes.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::poll_fn;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pontoon_core::driver::{
-    Arrival, Disposition, Inbox, Incoming, OpenConsumer, Receiver, Settled, Settler, Token, Transport,
+    Arrival, Disposition, Inbox, Incoming, LateKind, OpenConsumer, Receiver, Settled, Settler, Token, Transport,
 };
-use pontoon_core::{BrokerId, Message, Result};
+use pontoon_core::{BrokerId, Error, Message, Result};
 use pontoon_memory::{MemoryReceiver, MemorySettler};
 
 use super::control::take_source;
@@ -15,7 +17,7 @@ use super::core::Core;
 use super::outbox::Outbox;
 use super::session::{Requests, done, malformed};
 use crate::journal::{Queue, Record};
-use crate::protocol::{Kind, Malformed, Put, Take, frame, put_message};
+use crate::protocol::{Kind, Malformed, Put, Take, frame, put_error, put_message};
 
 /// A delivery that is out on this connection.
 struct Out {
@@ -57,10 +59,15 @@ pub(super) async fn serve(open: &mut Take, mut requests: Requests, core: &Core, 
         settled: 0,
     };
     let mut inbox = Inbox::new();
+    let mut frozen = core.frozen.subscribe();
     loop {
         let credit = session.credit;
         tokio::select! {
             biased;
+            _ = frozen.changed() => {
+                drop(receiver);
+                match std::future::pending::<Infallible>().await {}
+            }
             request = requests.next() => match request? {
                 None => return Ok(()),
                 Some((kind, request)) => session.request(kind, request, &mut receiver).await?,
@@ -134,7 +141,7 @@ impl Session<'_> {
 
     /// Settles one after another, as they were recorded.
     fn settle(&mut self, request: &mut Take) -> Result<()> {
-        let mut stale = Vec::new();
+        let mut amiss = Vec::new();
         let mut answers = Vec::new();
         while !request.is_empty() {
             let position = request.u64().map_err(malformed)?;
@@ -144,20 +151,36 @@ impl Session<'_> {
             if let Some(out) = self.out.get(&position) {
                 self.settler.record(&[(out.token, disposition)], &mut answers);
             }
-            if answers.first() == Some(&Settled::Recorded) {
-                self.note(position, disposition);
+            if answers.first() != Some(&Settled::Recorded) {
+                amiss.push((position, None));
+            } else if let Some(error) = self.failure() {
+                amiss.push((position, Some(error)));
             } else {
-                stale.push(position);
+                self.note(position, disposition);
             }
         }
         let written = self.core.write()?;
         let mut told = Vec::new();
         frame::put(&mut told, Kind::Settled, |to| {
             to.put_u64(self.settled);
-            stale.iter().for_each(|position| to.put_u64(*position));
+            for (position, failure) in &amiss {
+                to.put_u64(*position);
+                to.push(u8::from(failure.is_some()));
+                failure.iter().for_each(|error| put_error(to, error));
+            }
         });
         self.outbox.push(written, told);
         Ok(())
+    }
+
+    /// Why the model did not do what it just recorded: a fault that was asked for. It tells at once.
+    fn failure(&mut self) -> Option<Error> {
+        let mut late = Vec::new();
+        let _ = self.settler.poll_flush(&mut Context::from_waker(Waker::noop()), &mut late);
+        late.into_iter().find_map(|late| match late.kind {
+            LateKind::Failed(error) => Some(error),
+            _ => None,
+        })
     }
 
     /// Writes down a settlement, and forgets the delivery that it ended.

@@ -6,6 +6,7 @@ use pontoon_core::{Channel, ChannelKind, Error, Message, Result, Source, Subscri
 use super::core::Core;
 use super::outbox::Outbox;
 use super::session::{done, malformed};
+use crate::hurt::{Hurt, take_hurt};
 use crate::journal::{Queue, Record};
 use crate::protocol::{Kind, Malformed, Put, Take, frame, put_error, take_ensure};
 
@@ -43,6 +44,7 @@ pub(super) async fn answer(kind: Kind, request: &mut Take, core: &Core, outbox: 
             }
         }
         Kind::Purge => purge(request, core, outbox).await?,
+        Kind::Hurt => hurt(request, core, outbox)?,
         _ => return Err(malformed(Malformed("this request belongs to a producer or a consumer"))),
     }
     Ok(())
@@ -68,6 +70,18 @@ async fn purge(request: &mut Take, core: &Core, outbox: &Outbox) -> Result<()> {
         }
         Err(error) => refuse(outbox, &error),
     }
+    Ok(())
+}
+
+fn hurt(request: &mut Take, core: &Core, outbox: &Outbox) -> Result<()> {
+    match take_hurt(request).map_err(malformed)? {
+        Hurt::Cut => core.cut.send_replace(()),
+        Hurt::Freeze => core.frozen.send_replace(()),
+        Hurt::Delete(channel) => core.delete(&channel),
+        Hurt::Fault(fault, chance) => core.memory.faults().set(fault, chance),
+        Hurt::Heal => core.memory.faults().clear(),
+    }
+    done(outbox, core.write()?, 0);
     Ok(())
 }
 

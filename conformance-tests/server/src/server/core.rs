@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pontoon_core::driver::Ensure;
 use pontoon_core::{Error, Message, Result, os_seed};
 use pontoon_memory::{MemoryServer, MemoryTransport};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::journal::{Image, Journal, Record};
 use crate::protocol::put_ensure;
@@ -18,17 +18,20 @@ pub(super) struct Core {
     pub(super) transport: MemoryTransport,
     pub(super) journal: Journal,
     /// What is in the file as declared.
-    declared: RefCell<HashSet<Vec<u8>>>,
+    declared: RefCell<HashSet<(String, Vec<u8>)>>,
     latest: Cell<u64>,
     /// The number of the next connection. It begins anywhere, so that a token of an earlier process means nothing.
     next_connection: Cell<u32>,
     error: RefCell<Option<Error>>,
     failing: Notify,
+    /// Raised to end, or to silence, every connection that publishes or consumes.
+    pub(super) cut: watch::Sender<()>,
+    pub(super) frozen: watch::Sender<()>,
 }
 
 impl Core {
     pub(super) fn new(memory: MemoryServer, journal: Journal, image: Image) -> Result<Self> {
-        let declared = image.declared().iter().map(spelled).collect();
+        let declared = image.declared().into_iter().map(|ensure| (name_of(ensure), spelled(ensure))).collect();
         let latest = Cell::new(image.latest());
         let now = now_after(&latest);
         image.restore(&memory, now)?;
@@ -41,6 +44,8 @@ impl Core {
             next_connection: Cell::new(os_seed() as u32),
             error: RefCell::new(None),
             failing: Notify::new(),
+            cut: watch::Sender::new(()),
+            frozen: watch::Sender::new(()),
         })
     }
 
@@ -58,8 +63,17 @@ impl Core {
 
     /// Notes a declaration that succeeded, once.
     pub(super) fn declared(&self, ensure: &Ensure) {
-        if !ensure.channel.existing && self.declared.borrow_mut().insert(spelled(ensure)) {
+        let known = (name_of(ensure), spelled(ensure));
+        if !ensure.channel.existing && self.declared.borrow_mut().insert(known) {
             self.journal.append(&Record::<&Message>::Declared(ensure.clone()));
+        }
+    }
+
+    /// Deletes a channel with everything it holds.
+    pub(super) fn delete(&self, channel: &str) {
+        if self.memory.delete(channel) {
+            self.declared.borrow_mut().retain(|(name, _)| name != channel);
+            self.journal.append(&Record::<&Message>::Deleted { channel: channel.to_owned() });
         }
     }
 
@@ -80,6 +94,10 @@ impl Core {
             }
         }
     }
+}
+
+fn name_of(ensure: &Ensure) -> String {
+    ensure.channel.name.as_str().to_owned()
 }
 
 fn spelled(ensure: &Ensure) -> Vec<u8> {

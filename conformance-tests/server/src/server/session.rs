@@ -1,5 +1,6 @@
 //! One connection: greeting, then what its first request makes of it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,8 +68,11 @@ pub(super) async fn talk(stream: TcpStream, core: Rc<Core>) {
     let _ = stream.set_nodelay(true);
     let (from, to) = stream.into_split();
     let outbox = Outbox::default();
+    let (mut cut, mut frozen) = (core.cut.subscribe(), core.frozen.subscribe());
+    // Whoever asks for harm is not harmed.
+    let works = Cell::new(None);
     let serve = async {
-        if let Err(error) = serve(from, &core, &outbox).await {
+        if let Err(error) = serve(from, &core, &outbox, &works).await {
             let mut told = Vec::new();
             frame::put(&mut told, Kind::Failed, |to| put_error(to, &error));
             outbox.push(0, told);
@@ -76,16 +80,27 @@ pub(super) async fn talk(stream: TcpStream, core: Rc<Core>) {
         outbox.end();
     };
     let send = outbox.send(to, &core.journal);
-    tokio::pin!(send);
-    tokio::select! {
-        () = serve => {
-            let _ = timeout(LAST_WORDS, send).await;
+    tokio::pin!(send, serve);
+    loop {
+        tokio::select! {
+            () = &mut serve => {
+                let _ = timeout(LAST_WORDS, send).await;
+                return;
+            }
+            _ = &mut send => return,
+            _ = cut.changed() => if works.get().is_some() { return },
+            // Neither read nor written any more, and not closed. A consumer gives up its place in the line; its leases
+            // go on until their time.
+            _ = frozen.changed() => match works.get() {
+                Some(Kind::OpenConsumer) => serve.as_mut().await,
+                Some(_) => std::future::pending().await,
+                None => {}
+            },
         }
-        _ = &mut send => {}
     }
 }
 
-async fn serve(mut from: OwnedReadHalf, core: &Rc<Core>, outbox: &Outbox) -> Result<()> {
+async fn serve(mut from: OwnedReadHalf, core: &Rc<Core>, outbox: &Outbox, works: &Cell<Option<Kind>>) -> Result<()> {
     let mut greeting = [0; GREETING.len()];
     if from.read_exact(&mut greeting).await.is_err() {
         return Ok(());
@@ -105,6 +120,7 @@ async fn serve(mut from: OwnedReadHalf, core: &Rc<Core>, outbox: &Outbox) -> Res
     outbox.push(0, welcome);
     let mut requests = Requests { from, frames: Frames::new(config.max_body + FRAME_OVERHEAD) };
     while let Some((kind, mut request)) = requests.next().await? {
+        works.set(Some(kind).filter(|kind| matches!(kind, Kind::OpenProducer | Kind::OpenConsumer)));
         match kind {
             Kind::OpenProducer => return producer::serve(&mut request, requests, core, outbox).await,
             Kind::OpenConsumer => return consumer::serve(&mut request, requests, core, outbox).await,
