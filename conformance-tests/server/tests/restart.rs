@@ -30,7 +30,26 @@ async fn what_was_confirmed_is_there_with_its_number_and_its_place() {
     assert_eq!(known, [numbers[0].clone(), numbers[2].clone(), numbers[3].clone()]);
     // Out and lost counts, released does not, never handed out starts at one.
     assert_eq!(again.iter().map(|i| i.deliveries).collect::<Vec<_>>(), [Some(2), Some(1), Some(1)]);
-    assert!(!numbers.contains(&stage.publisher.put(message("e")).await), "a number is not used again");
+}
+
+#[tokio::test]
+async fn a_number_is_not_used_again_whatever_became_of_its_message() {
+    let mut stage = Stage::new(queue("q")).await;
+    let mut topic = Channel::topic("t").unwrap();
+    topic.dead_letter = DeadLetterPolicy::Discard;
+    stage.transport.ensure(&Ensure::new(topic.clone())).await.unwrap();
+    let mut used = [Vec::new(), Vec::new()];
+    for _ in 0..3 {
+        used[0].push(stage.publisher.put(message("a")).await);
+        let got = stage.consumer.one().await;
+        stage.consumer.end(got.token, Disposition::Ack).await;
+        used[1].push(Publisher::open(&stage.transport, &topic).await.put(message("nobody reads it")).await);
+        stage = stage.restarted().await;
+    }
+    for mut numbers in used {
+        numbers.dedup();
+        assert_eq!(numbers.len(), 3, "{numbers:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,17 +3,20 @@
 //! A frame is its length (four bytes, low ones first), its kind (one byte, counted in the length) and the rest. All
 //! numbers have fixed lengths, low bytes first; texts and byte strings go behind their length in four bytes.
 
-mod bytes;
 mod errors;
 mod facts;
 pub(crate) mod frame;
 mod message;
+mod parts;
 
-pub(crate) use bytes::{Malformed, Put, Take};
+#[cfg(test)]
+mod tests;
+
 pub(crate) use errors::{put_error, take_error};
 pub(crate) use facts::{put_ensure, take_ensure};
 pub(crate) use frame::{Frames, Kind};
 pub(crate) use message::{put_message, take_message};
+pub(crate) use parts::{Malformed, Put, Take};
 
 /// Comes first on each connection, from the client.
 pub(crate) const GREETING: &[u8; 8] = b"pontoon\x01";
