@@ -17,8 +17,10 @@ pub(crate) fn within<F: Future>(message: Message, future: F) -> impl Future<Outp
 }
 
 /// Ties a message to the one being handled, as far as it does not say otherwise itself.
-pub(crate) fn inherit(message: Message) -> Message {
-    CURRENT.try_with(|parent| tie(message.clone(), parent)).unwrap_or(message)
+#[inline]
+pub(crate) fn inherit(message: &mut Message) {
+    // Outside of handlers there is no parent.
+    let _ = CURRENT.try_with(|parent| *message = tie(std::mem::replace(message, Message::new("")), parent));
 }
 
 fn tie(mut message: Message, parent: &Message) -> Message {
@@ -45,14 +47,19 @@ fn tie(mut message: Message, parent: &Message) -> Message {
 mod tests {
     use super::*;
 
+    fn inherited(mut message: Message) -> Message {
+        inherit(&mut message);
+        message
+    }
+
     #[tokio::test]
     async fn what_a_message_says_itself_is_kept() {
         let parent =
             Message::new("p").with_id("parent").with_header("traceparent", "00-a").with_header("tracestate", "x");
         let (plain, own) = within(parent.clone(), async {
             (
-                inherit(Message::new("c")),
-                inherit(
+                inherited(Message::new("c")),
+                inherited(
                     Message::new("c").with_causation("me").with_correlation("talk").with_header("traceparent", "00-b"),
                 ),
             )
@@ -64,8 +71,8 @@ mod tests {
         assert_eq!((own.causation().unwrap().as_str(), own.correlation().unwrap().as_str()), ("me", "talk"));
         assert_eq!(own.headers.len(), 1);
 
-        let second = within(plain.with_id("child"), async { inherit(Message::new("g")) }).await;
+        let second = within(plain.with_id("child"), async { inherited(Message::new("g")) }).await;
         assert_eq!((second.causation().unwrap().as_str(), second.correlation().unwrap().as_str()), ("child", "parent"));
-        assert!(inherit(Message::new("outside")).causation().is_none());
+        assert!(inherited(Message::new("outside")).causation().is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pontoon_core::engine::{self, Pending, PublishError, Published, PublisherReport, PublisherStats};
-use pontoon_core::{Channel, Message, Receipt, Result, Text};
+use pontoon_core::{Bytes, Channel, Error, Message, Receipt, Result, Text};
 
 use crate::channel::Destination;
 use crate::channel::facts::KeyOf;
@@ -40,20 +40,37 @@ impl<T: Send + 'static, C: Codec<T>> Publisher<T, C> {
     ///
     /// # Errors
     /// [`ErrorKind::Codec`](crate::ErrorKind::Codec).
+    #[inline]
     pub fn message(&self, payload: &T) -> Result<Message> {
-        let mut message = Message::new(codec::encode::<T, C>(payload)?);
+        let mut message = Message::new(Bytes::new());
+        self.write(payload, &mut message)?;
+        Ok(message)
+    }
+
+    /// Fills in an empty message, in place.
+    #[inline]
+    fn write(&self, payload: &T, message: &mut Message) -> Result<()> {
+        message.body = codec::encode::<T, C>(payload)?;
         message.type_name = self.type_name.clone();
         message.content_type = Text::literal(C::CONTENT_TYPE);
         message.key = self.key.map(|find| find.key(payload));
-        Ok(context::inherit(message))
+        context::inherit(message);
+        Ok(())
     }
 
+    #[inline]
     fn encoded(&self, payload: &T) -> Result<Message, PublishError> {
-        self.message(payload).map_err(|error| {
-            // Nothing could be written, so what is handed back is empty.
-            let message = Box::new(Message::new("").with_type(self.type_name.clone()));
-            PublishError::Rejected { error, message }
-        })
+        match self.message(payload) {
+            Ok(message) => Ok(message),
+            Err(error) => Err(self.unencoded(error)),
+        }
+    }
+
+    #[cold]
+    fn unencoded(&self, error: Error) -> PublishError {
+        // Nothing could be written, so what is handed back is empty.
+        let message = Box::new(Message::new("").with_type(self.type_name.clone()));
+        PublishError::Rejected { error, message }
     }
 
     /// Publishes one payload and waits for its outcome. Concurrent calls share batches.
@@ -87,11 +104,17 @@ impl<T: Send + 'static, C: Codec<T>> Publisher<T, C> {
     {
         // A payload that cannot be encoded has its outcome at once; the others must not wait for it.
         let (mut at, mut unencoded) = (0, Vec::new());
-        let messages = payloads.into_iter().filter_map(|payload| {
+        let write = |payload: I::Item, message: &mut Message| {
             at += 1;
-            self.encoded(payload.borrow()).map_err(|error| unencoded.push((at - 1, error))).ok()
-        });
-        let published = self.engine.publish_all(messages).await;
+            match self.write(payload.borrow(), message) {
+                Ok(()) => true,
+                Err(error) => {
+                    unencoded.push((at - 1, self.unencoded(error)));
+                    false
+                }
+            }
+        };
+        let published = self.engine.publish_each(payloads, write).await;
         if unencoded.is_empty() {
             return published;
         }

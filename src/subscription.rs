@@ -119,14 +119,18 @@ impl<T: Send + 'static, C: Codec<T>> Subscription<T, C> {
     /// As [`next`](Self::next).
     pub async fn next_batch(&self, max: usize, into: &mut Vec<Delivery<T>>) -> Result<usize> {
         let before = into.len();
-        let mut batch = Vec::new();
         while into.len() == before {
-            if self.consumer.next_batch(max, &mut batch).await? == 0 {
+            let Some(batch) = self.consumer.next_batch(max).await? else { return Ok(0) };
+            if batch.is_empty() {
                 return Ok(0);
             }
-            // What cannot be decoded is rare, so there is room for all; the iterator alone promises none.
             into.reserve(batch.len());
-            into.extend(batch.drain(..).filter_map(Delivery::decode::<C>));
+            for inner in batch {
+                match C::decode(&inner.message().body) {
+                    Ok(payload) => into.push(Delivery { payload, inner }),
+                    Err(error) => undecodable(inner, &error),
+                }
+            }
         }
         Ok(into.len() - before)
     }
@@ -197,8 +201,7 @@ impl<T> Delivery<T> {
         match C::decode(&inner.message().body) {
             Ok(payload) => Some(Delivery { payload, inner }),
             Err(error) => {
-                // Stale means that it comes again, here or elsewhere, and is dead-lettered then.
-                let _ = inner.dead_letter(ReasonKind::Undecodable, error.to_string());
+                undecodable(inner, &error);
                 None
             }
         }
@@ -300,6 +303,12 @@ impl<T: fmt::Debug> fmt::Debug for Delivery<T> {
 }
 
 /// One mapping from outcomes to settlements, for workers and the pull API.
+#[cold]
+fn undecodable(delivery: engine::Delivery, error: &pontoon_core::Error) {
+    // Stale means that it comes again, here or elsewhere, and is dead-lettered then.
+    let _ = delivery.dead_letter(ReasonKind::Undecodable, error.to_string());
+}
+
 pub(crate) fn settle(delivery: engine::Delivery, outcome: Outcome) -> Settled {
     match outcome {
         Ok(_) => delivery.ack(),

@@ -33,6 +33,13 @@ pub trait Codec<T>: Send + Sync + 'static {
     /// [`ErrorKind::Codec`]; the message is then rejected before anything is sent.
     fn encode(payload: &T, buffer: &mut BytesMut) -> Result<Bytes>;
 
+    /// The body, where the payload holds it already and nothing has to be written. `None` unless a codec says otherwise;
+    /// then [`encode`](Self::encode) is asked.
+    #[inline]
+    fn ready_made(_payload: &T) -> Option<Bytes> {
+        None
+    }
+
     /// Reads a payload.
     ///
     /// # Errors
@@ -83,7 +90,15 @@ const BLOCK: usize = 4096;
 const ROOM: usize = 256;
 
 /// Encodes with this thread's buffer.
+#[inline]
 pub(crate) fn encode<T, C: Codec<T>>(payload: &T) -> Result<Bytes> {
+    match C::ready_made(payload) {
+        Some(body) => Ok(body),
+        None => write::<T, C>(payload),
+    }
+}
+
+fn write<T, C: Codec<T>>(payload: &T) -> Result<Bytes> {
     thread_local! {
         static BUFFER: std::cell::Cell<BytesMut> = std::cell::Cell::new(BytesMut::new());
     }

@@ -33,6 +33,12 @@ impl Codec<Raw> for Json {
         Ok(payload.0.clone())
     }
 
+    #[inline]
+    fn ready_made(payload: &Raw) -> Option<Bytes> {
+        Some(payload.0.clone())
+    }
+
+    #[inline]
     fn decode(body: &Bytes) -> Result<Raw> {
         Ok(Raw(body.clone()))
     }

@@ -23,38 +23,100 @@ pub trait BatchSource {
     fn peek(&self) -> Option<(Ticket, &Message)>;
     /// Takes the one at the front: from now on the producer owes its outcome.
     fn pop(&mut self);
+    /// The same, with the message itself; see [`Batch::take`].
+    fn take(&mut self) -> Option<Message> {
+        let message = self.peek().map(|(_, message)| message.clone());
+        self.pop();
+        message
+    }
 }
 
 /// Messages offered to [`Producer::poll_submit`](super::Producer::poll_submit).
-pub struct Batch<'a>(&'a mut dyn BatchSource);
+pub struct Batch<'a>(Source<'a>);
+
+enum Source<'a> {
+    Any(&'a mut dyn BatchSource),
+    /// The engine's own, without a virtual call for each message.
+    Direct(DirectBatch<'a>),
+}
 
 impl<'a> Batch<'a> {
     /// A batch over this source.
     pub fn new(source: &'a mut dyn BatchSource) -> Self {
-        Batch(source)
+        Batch(Source::Any(source))
+    }
+
+    pub(crate) fn direct(source: DirectBatch<'a>) -> Self {
+        Batch(Source::Direct(source))
     }
 
     /// How many messages may be taken.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Source::Any(source) => source.len(),
+            Source::Direct(source) => source.messages.len() - *source.taken,
+        }
     }
 
     /// Whether nothing is left to take.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The message at the front with its ticket, without taking it.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> Option<(Ticket, &Message)> {
-        self.0.peek()
+        match &self.0 {
+            Source::Any(source) => source.peek(),
+            Source::Direct(source) => source.peek(),
+        }
     }
 
     /// Takes the message at the front: its outcome is owed from now on.
+    #[inline]
     pub fn pop(&mut self) {
-        self.0.pop();
+        match &mut self.0 {
+            Source::Any(source) => source.pop(),
+            Source::Direct(source) => *source.taken += 1,
+        }
+    }
+
+    /// The same, with the message itself, in its place: for a producer that stores it at once, and so saves a copy. The
+    /// only outcome that may follow is `Confirmed`: the engine has nothing left to send again or to hand back.
+    #[inline]
+    pub fn take(&mut self, store: impl FnOnce(&mut Option<Message>)) {
+        match &mut self.0 {
+            Source::Any(source) => store(&mut source.take()),
+            Source::Direct(source) => {
+                if let Some(place) = source.messages.get_mut(*source.taken) {
+                    store(place);
+                    *source.taken += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Messages that never were in a slot of the engine: offered from where they were made.
+pub(crate) struct DirectBatch<'a> {
+    /// All there, but for those taken whole.
+    pub messages: &'a mut [Option<Message>],
+    pub taken: &'a mut usize,
+    /// The slot that the first one's ticket names; the others' follow.
+    pub first_slot: u32,
+    pub generation: u32,
+}
+
+impl DirectBatch<'_> {
+    #[inline]
+    fn peek(&self) -> Option<(Ticket, &Message)> {
+        let message = self.messages.get(*self.taken)?.as_ref()?;
+        Some((Ticket { slot: self.first_slot + *self.taken as u32, generation: self.generation }, message))
     }
 }
 

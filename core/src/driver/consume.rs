@@ -37,6 +37,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// What stands where a message was.
+    pub(crate) fn nothing() -> Self {
+        Incoming::new(Token { position: 0, source: 0, generation: 0 }, Message::new(bytes::Bytes::new()))
+    }
+
     /// A message of which the broker tells nothing more.
     #[must_use]
     #[inline]
@@ -145,6 +150,17 @@ impl Inbox {
         let incoming = self.messages.pop_front()?;
         self.taken += 1;
         Some(incoming)
+    }
+
+    /// Swaps all messages for an empty list with room from last time; `false` when signals lie between them.
+    #[inline]
+    pub(crate) fn take_messages(&mut self, spare: &mut VecDeque<Incoming>) -> bool {
+        if !self.signals.is_empty() {
+            return false;
+        }
+        self.taken += self.messages.len();
+        std::mem::swap(&mut self.messages, spare);
+        true
     }
 
     /// The next arrival, in order.

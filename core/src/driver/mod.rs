@@ -18,6 +18,7 @@ mod traits;
 
 pub mod adapter;
 
+pub(crate) use batch::DirectBatch;
 pub use batch::{Batch, BatchSource, MessageBatch, Ticket};
 pub use completions::{CompletionSink, Completions};
 pub use consume::{Arrival, Disposition, Inbox, Incoming, Late, LateKind, Settled, Token};

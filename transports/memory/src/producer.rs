@@ -122,23 +122,27 @@ impl MemoryProducer {
                 }
                 break;
             }
-            let mut plan = Plan::WELL;
-            if faults.active() {
-                if queue.takes_dead_letters.load(Ordering::Relaxed) && faults.strike(Fault::RefuseDeadLetter) {
-                    let error = error::dead_letters_refused(self.channel.name.as_str());
-                    self.outcomes.push((ticket, PublishOutcome::Rejected(Rejection::TryAgain(error))));
-                    batch.pop();
-                    continue;
-                }
-                plan = Plan::of(faults, &mut now);
+            if !faults.active() {
+                // Nothing can go wrong any more: the message itself is taken.
+                let uid = state.take_uid();
+                batch.take(|place| state.store(place, uid, Entry::Plain, &mut now, &mut wakes));
+                self.outcomes.push((ticket, outcome(true, uid, true)));
+                continue;
             }
+            if queue.takes_dead_letters.load(Ordering::Relaxed) && faults.strike(Fault::RefuseDeadLetter) {
+                let error = error::dead_letters_refused(self.channel.name.as_str());
+                self.outcomes.push((ticket, PublishOutcome::Rejected(Rejection::TryAgain(error))));
+                batch.pop();
+                continue;
+            }
+            let plan = Plan::of(faults, &mut now);
             let uid = state.take_uid();
             if plan.stored {
-                state.store(message, uid, plan.entry, &mut now, &mut wakes);
+                state.store_copy(message, uid, plan.entry, &mut now, &mut wakes);
             }
             if plan.twice {
                 let uid = state.take_uid();
-                state.store(message, uid, plan.entry, &mut now, &mut wakes);
+                state.store_copy(message, uid, plan.entry, &mut now, &mut wakes);
             }
             batch.pop();
             if plan.dies {
@@ -212,7 +216,7 @@ impl MemoryProducer {
                 if message.history().only_for.as_deref().is_some_and(|only| only != name.as_str()) {
                     continue;
                 }
-                state.store(message, *uid, *entry, &mut now, &mut wakes);
+                state.store_copy(message, *uid, *entry, &mut now, &mut wakes);
             }
             state.wake_ready(&mut wakes);
         }

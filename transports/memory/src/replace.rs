@@ -131,7 +131,7 @@ fn store(
     for at in places {
         let state = &mut open[at].1;
         let uid = uid.unwrap_or_else(|| state.take_uid());
-        state.store(message, uid, Entry::Plain, now, wakes);
+        state.store_copy(message, uid, Entry::Plain, now, wakes);
     }
     Ok(())
 }

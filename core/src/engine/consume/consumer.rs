@@ -1,18 +1,20 @@
 //! The consumer: opening, taking deliveries, flushing and draining.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::core::{Core, Drain};
 use super::delivery::Delivery;
 use super::machine::{Config, Machine, RetryBy};
 use super::note::Wants;
 use super::pump::Pump;
 use super::shared::{Shared, Waiting};
+use super::want::Want;
 use super::{ConsumerOptions, DrainReport, FlushReport};
 use crate::driver::{AnyTransport, Ensure, OpenConsumer, OpenedConsumer, Transport};
 use crate::engine::Environment;
@@ -109,23 +111,23 @@ impl Consumer {
     /// The same by polling, for a stream: `position` keeps the caller's place in line between calls.
     pub fn poll_next(&self, position: &mut Position, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
         position.shared.get_or_insert_with(|| self.handle.shared.clone());
-        self.handle.shared.poll_next(&mut position.waiting, cx)
+        poll_one(&self.handle.shared, &mut position.waiting, cx)
     }
 
-    /// Takes up to `max` deliveries at once: waits for the first, then adds what is ready. How many it added; 0 once
-    /// the consumer is drained. Dropping the future loses nothing.
+    /// Takes up to `max` deliveries at once: waits for the first, then adds what is there. `None` once the consumer is
+    /// drained. Dropping the future loses nothing.
     ///
     /// # Errors
     /// As [`next`](Self::next).
-    pub async fn next_batch(&self, max: usize, into: &mut Vec<Delivery>) -> Result<usize> {
+    pub async fn next_batch(&self, max: usize) -> Result<Option<Batch>> {
+        let shared = &self.handle.shared;
+        let mut batch = Batch::new(shared);
         if max == 0 {
-            return Ok(0);
+            return Ok(Some(batch));
         }
-        match self.next().await {
-            None => Ok(0),
-            Some(Err(error)) => Err(error),
-            Some(Ok(first)) => Ok(self.handle.shared.take_ready(first, max - 1, into)),
-        }
+        let mut next = Next { shared, waiting: Waiting::default() };
+        let more = poll_fn(|cx| shared.poll_take(&mut next.waiting, cx, Want::Many(max, &mut batch))).await;
+        more.transpose().map(|more| more.map(|()| batch))
     }
 
     /// Waits until everything that was settled so far is final; what since the last flush did not end as recorded.
@@ -204,7 +206,7 @@ impl Future for Next<'_> {
     type Output = Option<Result<Delivery>>;
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.shared.poll_next(&mut this.waiting, cx)
+        poll_one(this.shared, &mut this.waiting, cx)
     }
 }
 
@@ -212,6 +214,11 @@ impl Drop for Next<'_> {
     fn drop(&mut self) {
         self.waiting.give_up(self.shared);
     }
+}
+
+fn poll_one(shared: &Arc<Shared>, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
+    let mut one = None;
+    shared.poll_take(waiting, cx, Want::One(&mut one)).map(|taken| taken.and_then(|taken| taken.map(|()| one).transpose()))
 }
 
 /// Declares the channel, its dead-letter channel and its subscription.

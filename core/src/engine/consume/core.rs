@@ -32,6 +32,8 @@ pub(super) struct Core {
     pub(super) tick_armed: bool,
     /// The pump looks now and then whether what is being handled is still ours.
     pub(super) watching: bool,
+    /// It is not yet told of something.
+    call_pump: bool,
     /// Until when the pump sleeps.
     pub(super) armed_until: Moment,
     pub(super) flush_requested: bool,
@@ -97,6 +99,7 @@ impl Core {
             starved: false,
             tick_armed: false,
             watching: false,
+            call_pump: false,
             armed_until: Moment::NEVER,
             flush_requested: false,
             late_total: FlushReport::default(),
@@ -252,6 +255,16 @@ impl Core {
         }
     }
 
+    /// Something is in the application's hands from now on: the pump is to look after its lease.
+    pub(super) fn starts_watching(&mut self) {
+        self.call_pump |= !std::mem::replace(&mut self.watching, true);
+    }
+
+    /// Whether [`aftermath`](Self::aftermath) has anything to say after deliveries were taken.
+    pub(super) fn has_aftermath(&self) -> bool {
+        self.call_pump || !self.machine.notes.is_empty()
+    }
+
     /// What is to be done without the lock, after the machine moved; `taking` deliveries go to the caller itself.
     pub(super) fn aftermath(&mut self, taking: usize) -> Aftermath {
         let starved = self.starved && self.machine.demand() > 0;
@@ -277,7 +290,9 @@ impl Core {
         if sooner {
             self.armed_until = deadline;
         }
-        tick || sooner
+        std::mem::take(&mut self.call_pump)
+            || tick
+            || sooner
             || self.dead.is_some()
             || (self.flush_ended && self.flush_requested)
             || !self.machine.successors.is_empty()

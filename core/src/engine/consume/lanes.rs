@@ -9,6 +9,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::Key;
 
+/// This many idle lanes are always kept.
+const KEEP_IDLE: usize = 1024;
+
 /// No slot, or no lane.
 pub(super) const NIL: u32 = u32::MAX;
 
@@ -22,6 +25,8 @@ pub(super) struct Lanes {
     next: Vec<u32>,
     blocked: u32,
     parked: usize,
+    /// Lanes in which nobody is. They are kept, so that a key in steady use costs no insertion.
+    idle: usize,
 }
 
 #[derive(Debug)]
@@ -38,18 +43,55 @@ struct Lane {
 impl Lanes {
     /// Puts the slot in line: its lane, and whether it is at the head and may start.
     pub(super) fn push(&mut self, key: &Key, slot: u32) -> (u32, bool) {
-        self.link(slot, NIL);
-        let hash = self.hasher.hash_one(key.as_bytes());
-        if let Some(&index) = self.by_key.find(hash, |index| self.lanes[*index as usize].key == *key) {
-            let tail = self.lanes[index as usize].tail;
-            self.link(tail, slot);
-            let lane = &mut self.lanes[index as usize];
-            lane.tail = slot;
-            lane.len += 1;
-            self.parked += usize::from(lane.blocked);
-            return (index, false);
+        let index = self.find_or_make(key);
+        let lane = &self.lanes[index as usize];
+        if lane.len == 0 {
+            self.lead(index, slot);
+            return (index, true);
         }
-        let lane = Lane { key: key.clone(), hash, head: slot, tail: slot, len: 1, blocked: false };
+        let tail = lane.tail;
+        self.link(slot, NIL);
+        self.link(tail, slot);
+        let lane = &mut self.lanes[index as usize];
+        lane.tail = slot;
+        lane.len += 1;
+        self.parked += usize::from(lane.blocked);
+        (index, false)
+    }
+
+    /// The lane of this key, when nobody is in it: [`lead`](Self::lead) follows.
+    #[inline]
+    pub(super) fn enter(&mut self, key: &Key) -> Option<u32> {
+        let index = self.find_or_make(key);
+        (self.lanes[index as usize].len == 0).then_some(index)
+    }
+
+    /// Puts the slot at the head of a lane in which nobody is.
+    #[inline]
+    pub(super) fn lead(&mut self, index: u32, slot: u32) {
+        self.link(slot, NIL);
+        let lane = &mut self.lanes[index as usize];
+        lane.head = slot;
+        lane.tail = slot;
+        lane.len = 1;
+        self.idle -= 1;
+    }
+
+    /// The lane of this key; a new one is idle.
+    #[inline]
+    fn find_or_make(&mut self, key: &Key) -> u32 {
+        let hash = self.hasher.hash_one(key.as_bytes());
+        match self.by_key.find(hash, |index| self.lanes[*index as usize].key == *key) {
+            Some(&index) => index,
+            None => self.make(key, hash),
+        }
+    }
+
+    fn make(&mut self, key: &Key, hash: u64) -> u32 {
+        if self.idle > KEEP_IDLE && self.idle * 2 > self.by_key.len() {
+            self.forget_idle();
+        }
+        let lane = Lane { key: key.clone(), hash, head: NIL, tail: NIL, len: 0, blocked: false };
         let index = match self.free.pop() {
             Some(index) => {
                 self.lanes[index as usize] = lane;
@@ -62,7 +104,21 @@ impl Lanes {
         };
         let lanes = &self.lanes;
         self.by_key.insert_unique(hash, index, |index| lanes[*index as usize].hash);
-        (index, true)
+        self.idle += 1;
+        index
+    }
+
+    /// Drops the lanes in which nobody is; done when they are the majority, so each costs O(1).
+    fn forget_idle(&mut self) {
+        let (lanes, free) = (&self.lanes, &mut self.free);
+        self.by_key.retain(|index| {
+            let keep = lanes[*index as usize].len > 0;
+            if !keep {
+                free.push(*index);
+            }
+            keep
+        });
+        self.idle = 0;
     }
 
     #[inline]
@@ -92,11 +148,7 @@ impl Lanes {
         if found.len > 0 {
             return Some(found.head);
         }
-        let hash = found.hash;
-        if let Ok(entry) = self.by_key.find_entry(hash, |index| *index == lane) {
-            entry.remove();
-        }
-        self.free.push(lane);
+        self.idle += 1;
         None
     }
 
@@ -159,6 +211,7 @@ impl Lanes {
         self.by_key.clear();
         self.lanes.clear();
         self.free.clear();
+        self.idle = 0;
         self.blocked = 0;
         self.parked = 0;
     }
@@ -218,6 +271,21 @@ mod tests {
         assert_eq!(lanes.behind(lane, 77), [0u32; 0]);
         lanes.set_blocked(lane, 1, false);
         assert_eq!((lanes.blocked_keys(), lanes.parked()), (0, 0));
+    }
+
+    #[test]
+    fn idle_lanes_are_forgotten_and_those_in_use_are_not() {
+        let mut lanes = Lanes::default();
+        let (stays, _) = lanes.push(&Key::from("stays"), 0);
+        for n in 0..50_000u64 {
+            let (lane, head) = lanes.push(&Key::from(n), 1);
+            assert!(head && lane != stays);
+            lanes.remove(lane, 1);
+        }
+        assert!(lanes.lanes.len() <= 2 * KEEP_IDLE + 3, "{}", lanes.lanes.len());
+        assert_eq!(lanes.enter(&Key::from("stays")), None, "somebody is in it");
+        assert_eq!(lanes.remove(stays, 0), None);
+        assert_eq!(lanes.enter(&Key::from("stays")), Some(stays));
     }
 
     #[test]

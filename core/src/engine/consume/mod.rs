@@ -2,6 +2,7 @@
 //!
 //! [`machine`] decides, without I/O; [`Consumer`] is the shell around it.
 
+mod batch;
 mod consumer;
 mod core;
 mod delivery;
@@ -17,7 +18,9 @@ mod successor;
 mod successors;
 mod unflushed;
 mod wait;
+mod want;
 
+pub use batch::Batch;
 pub use consumer::{Consumer, Next, Position};
 pub use delivery::{Delivery, Lease};
 pub use options::{ConsumerOptions, DrainReport, FlushReport, ReleasePace};

@@ -281,7 +281,7 @@ impl Pump {
             let core = self.shared.core();
             if core.drain.is_some() { 0 } else { core.machine.demand() }
         };
-        demand > 0 && self.shared.look(demand, 0) == Look::Arrived
+        demand > 0 && self.shared.look(demand, None) == Look::Arrived
     }
 
     /// Leaves, once that was asked for and is possible or due; whether it is done.
@@ -324,7 +324,7 @@ impl Pump {
         let waker = &self.shared.pump_waker;
         let stopped = receiver.poll_stop(&mut Context::from_waker(waker), inbox);
         // What it still brought is given back.
-        self.shared.take(inbox, 0);
+        self.shared.take(inbox, None);
         if stopped.is_ready() {
             self.stopped = true;
         }

@@ -1,5 +1,6 @@
 //! What consumer, deliveries and pump share.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
@@ -7,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 use super::core::{Aftermath, Core, FLUSH_AT};
-use super::delivery::Delivery;
 use super::machine::Verdict;
 use super::slots::SlotRef;
 use super::wait::{ReceiveWake, Signal, Waiters};
-use crate::driver::{AnyReceiver, Inbox, Receiver, Settled};
+use super::want::Want;
+use crate::driver::{AnyReceiver, Inbox, Incoming, Receiver, Settled};
 use crate::engine::{Clock, Environment};
-use crate::{Error, EventHook, Message, Result, Source};
+use crate::{Attempt, EventHook, Message, Result, Source};
 
 pub(super) struct Shared {
     pub(super) source: Source,
@@ -34,7 +35,11 @@ pub(super) struct Shared {
     pub(super) lost: Notify,
     /// A flush or a drain came further.
     pub(super) progress: Notify,
+    spare: Mutex<Spare>,
 }
+
+/// Vectors of a batch, for their room.
+pub(super) type Spare = (VecDeque<Incoming>, VecDeque<Option<(SlotRef, Attempt)>>);
 
 /// The receiving half, with what it handed over and the machine has not taken yet.
 pub(super) struct Receiving {
@@ -77,6 +82,7 @@ impl Shared {
             leases: AtomicUsize::new(0),
             lost: Notify::new(),
             progress: Notify::new(),
+            spare: Mutex::default(),
         }
     }
 
@@ -96,8 +102,9 @@ impl Shared {
         self.next_waiter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Asks the receiver, once, for at most `max` messages, and takes what arrived.
-    pub(super) fn look(&self, max: usize, taking: usize) -> Look {
+    /// Asks the receiver, once, for at most `max` messages, and takes what arrived: first what is wanted, then the rest
+    /// into the machine.
+    pub(super) fn look(self: &Arc<Self>, max: usize, want: Option<&mut Want<'_>>) -> Look {
         let mut receiving = match self.receiver.try_lock() {
             Ok(receiving) => receiving,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -108,7 +115,7 @@ impl Shared {
         match receiver.poll_receive(&mut Context::from_waker(&self.receive_waker), inbox, max) {
             Poll::Pending => Look::Nothing,
             Poll::Ready(Ok(())) => {
-                self.take(inbox, taking);
+                self.take(inbox, want);
                 Look::Arrived
             }
             Poll::Ready(Err(error)) => {
@@ -121,10 +128,18 @@ impl Shared {
         }
     }
 
-    /// Moves what arrived into the machine, and wakes whom it concerns.
-    pub(super) fn take(&self, inbox: &mut Inbox, taking: usize) {
+    /// Takes what arrived, and wakes whom it concerns.
+    pub(super) fn take(self: &Arc<Self>, inbox: &mut Inbox, want: Option<&mut Want<'_>>) {
         let now = self.clock.now();
         let mut core = self.core();
+        // Whoever wants something and has it not yet will take what is ready.
+        let mut taking = usize::from(want.is_some());
+        if let Some(want) = want
+            && want.take_arrived(self, inbox, &mut core.machine, now)
+        {
+            taking = 0;
+            core.starts_watching();
+        }
         core.take(inbox, now);
         if core.machine.flush_is_urgent() {
             let clock = self.clock;
@@ -217,27 +232,25 @@ impl Shared {
         }
     }
 
-    /// The next delivery, for a user that is `waiting`.
-    pub(super) fn poll_next(
+    /// Takes what is wanted, for a user that is `waiting`; `None` when there will be nothing more.
+    pub(super) fn poll_take(
         self: &Arc<Self>,
         waiting: &mut Waiting,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Delivery>>> {
+        mut want: Want<'_>,
+    ) -> Poll<Option<Result<()>>> {
         loop {
             let demand = {
                 let mut core = self.core();
-                if let Some(handover) = core.machine.pop_ready() {
-                    let watch = !std::mem::replace(&mut core.watching, true);
-                    let after = (!core.machine.notes.is_empty()).then(|| core.aftermath(0));
+                if want.take_ready(self, &mut core.machine) {
+                    core.starts_watching();
+                    let after = core.has_aftermath().then(|| core.aftermath(0));
                     drop(core);
-                    if watch {
-                        self.pump.notify();
-                    }
                     if let Some(after) = after {
                         self.after(after);
                     }
                     waiting.done(self);
-                    return Poll::Ready(Some(Ok(Delivery::new(self.clone(), handover))));
+                    return Poll::Ready(Some(Ok(())));
                 }
                 if let Some(ended) = Self::ended(&mut core) {
                     drop(core);
@@ -249,7 +262,11 @@ impl Shared {
                 demand
             };
             waiting.starts_looking(self);
-            if demand > 0 && self.look(demand, 1) == Look::Arrived {
+            if demand > 0 && self.look(want.demand(demand), Some(&mut want)) == Look::Arrived {
+                if want.is_satisfied() {
+                    waiting.done(self);
+                    return Poll::Ready(Some(Ok(())));
+                }
                 continue;
             }
             // A publisher on another thread is often only a moment away, and sleeping costs both sides a wake-up of
@@ -272,35 +289,32 @@ impl Shared {
             let after = core.aftermath(usize::MAX);
             drop(core);
             self.after(after);
-            if nothing && (demand == 0 || self.look(demand, 1) == Look::Nothing) {
-                return Poll::Pending;
+            if nothing {
+                if demand == 0 || self.look(want.demand(demand), Some(&mut want)) == Look::Nothing {
+                    return Poll::Pending;
+                }
+                if want.is_satisfied() {
+                    waiting.done(self);
+                    return Poll::Ready(Some(Ok(())));
+                }
             }
             waiting.wakes(self);
         }
     }
 
-    /// Takes up to `max` deliveries that are ready after this first one, without waiting; how many with it.
-    pub(super) fn take_ready(self: &Arc<Self>, first: Delivery, max: usize, into: &mut Vec<Delivery>) -> usize {
-        let mut core = self.core();
-        // Once, before the first: a vector that grows by doubling allocates and moves deliveries again and again.
-        into.reserve(1 + max.min(core.machine.ready()));
-        into.push(first);
-        let mut taken = 0;
-        while taken < max
-            && let Some(handover) = core.machine.pop_ready()
-        {
-            into.push(Delivery::new(self.clone(), handover));
-            taken += 1;
-        }
-        let after = (!core.machine.notes.is_empty()).then(|| core.aftermath(0));
-        drop(core);
-        if let Some(after) = after {
-            self.after(after);
-        }
-        1 + taken
+    /// Room for what arrives in a batch, from last time.
+    pub(super) fn spare(&self) -> Spare {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *spare)
     }
 
-    fn ended(core: &mut Core) -> Option<Option<Result<Delivery, Error>>> {
+    /// Gives the room back, emptied.
+    pub(super) fn return_spare(&self, room: Spare) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        *spare = room;
+    }
+
+    fn ended(core: &mut Core) -> Option<Option<Result<()>>> {
         if let Some(error) = core.fatal.take() {
             return Some(Some(Err(error)));
         }

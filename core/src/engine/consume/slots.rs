@@ -87,6 +87,24 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    fn new() -> Self {
+        Slot {
+            turn: 0,
+            state: State::Free,
+            lost: false,
+            expired: false,
+            token: Token { position: 0, source: 0, generation: 0 },
+            id: MessageId::UNSET,
+            lane: NIL,
+            broker_id: BrokerId::None,
+            deliveries: None,
+            broker_failures: 0,
+            lease_until: Moment::NEVER,
+            message: None,
+            trouble: None,
+        }
+    }
+
     pub(super) fn trouble_mut(&mut self) -> &mut Trouble {
         self.trouble.get_or_insert_with(Default::default)
     }
@@ -104,43 +122,39 @@ pub(super) struct Slots {
 impl Slots {
     #[inline(always)]
     pub(super) fn insert(&mut self, incoming: Incoming, lease_until: Moment) -> u32 {
-        let Incoming { token, message, broker_id, deliveries, failures, undecodable, expired } = incoming;
-        let trouble = undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));
-        let id = message.id.clone();
-        // Field by field into a slot that is used again: a slot is large, and this is the path of every message.
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.all[index as usize];
-            slot.turn = slot.turn.wrapping_add(1);
-            slot.state = State::Waiting;
-            slot.lost = false;
-            slot.expired = expired;
-            slot.token = token;
-            slot.id = id;
-            slot.lane = NIL;
-            slot.broker_id = broker_id;
-            slot.deliveries = deliveries;
-            slot.broker_failures = failures;
-            slot.lease_until = lease_until;
-            slot.message = Some(message);
-            slot.trouble = trouble;
-            return index;
-        }
-        self.all.push(Slot {
-            turn: 0,
-            state: State::Waiting,
-            lost: false,
-            expired,
-            token,
-            id,
-            lane: NIL,
-            broker_id,
-            deliveries,
-            broker_failures: failures,
-            lease_until,
-            message: Some(message),
-            trouble,
-        });
-        u32::try_from(self.all.len() - 1).unwrap_or(NIL)
+        let index = self.insert_running(&incoming, lease_until);
+        let Incoming { message, undecodable, expired, .. } = incoming;
+        let slot = &mut self.all[index as usize];
+        slot.state = State::Waiting;
+        slot.expired = expired;
+        slot.message = Some(message);
+        slot.trouble = undecodable.map(|error| Box::new(Trouble { undecodable: Some(error), ..Default::default() }));
+        index
+    }
+
+    /// A message that the application has at once: everything but the message is kept.
+    #[inline]
+    pub(super) fn insert_running(&mut self, incoming: &Incoming, lease_until: Moment) -> u32 {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.all.push(Slot::new());
+                (self.all.len() - 1) as u32
+            }
+        };
+        let slot = &mut self.all[index as usize];
+        slot.turn = slot.turn.wrapping_add(1);
+        slot.state = State::Running;
+        slot.lost = false;
+        slot.expired = false;
+        slot.token = incoming.token;
+        slot.id = incoming.message.id.clone();
+        slot.lane = NIL;
+        slot.broker_id = incoming.broker_id.clone();
+        slot.deliveries = incoming.deliveries;
+        slot.broker_failures = incoming.failures;
+        slot.lease_until = lease_until;
+        index
     }
 
     #[inline]

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::machine::{Entry, Place};
+use super::machine::{Entry, Machine, Place};
 use super::outcome::{Outcome, PublishError};
-use super::shared::{Lane, Shared};
+use super::shared::{Claim, Lane, Shared};
 use super::slots::Owner;
-use crate::{Bytes, Error, Message};
+use crate::{Bytes, Error, Message, Receipt};
 
 /// A publish under way, made by [`Publisher::publish`](super::Publisher::publish).
 ///
@@ -29,6 +29,35 @@ pub struct Publish<'a> {
 pub struct Pending {
     shared: Arc<Shared>,
     place: Option<Place>,
+    /// When it was confirmed at once.
+    receipt: Option<Receipt>,
+}
+
+/// What became of a message that was issued.
+enum Issued<R> {
+    /// It was confirmed at once.
+    Confirmed(Receipt),
+    /// It is on its way.
+    Under(R),
+}
+
+/// One direct message.
+struct One {
+    receipt: Option<Receipt>,
+    owner: Option<Owner<Waker>>,
+    place: Option<Place>,
+}
+
+impl Claim for One {
+    #[inline]
+    fn confirmed(&mut self, _: &mut Machine<Waker>, receipt: Receipt) {
+        self.receipt = Some(receipt);
+    }
+
+    fn owner(&mut self, _: &mut Machine<Waker>, place: Place) -> Owner<Waker> {
+        self.place = Some(place);
+        self.owner.take().unwrap_or(Owner::Nobody)
+    }
 }
 
 /// Issues a message, unless it can never be sent; then, still under the lane, looks at what became of it.
@@ -38,7 +67,7 @@ fn issue<R>(
     message: &mut Option<Message>,
     owner: Owner<Waker>,
     then: impl FnOnce(&mut Lane, Place) -> R,
-) -> Result<R, Error> {
+) -> Result<Issued<R>, Error> {
     match message {
         Some(fresh) => fresh.validate()?,
         None => panic!("a publish was polled after it was ready"),
@@ -52,13 +81,24 @@ fn issue<R>(
         }
         let alone = lane.machine.unresolved() == 0;
         let deadline = now + lane.machine.deliver_within();
-        let place = lane.machine.issue(message, deadline, owner);
+        let mut one = One { receipt: None, owner: Some(owner), place: None };
+        if alone {
+            shared.submit_direct(lane, deadline, now, std::slice::from_mut(message), &mut one);
+            if let Some(receipt) = one.receipt {
+                *message = None;
+                return Ok(Issued::Confirmed(receipt));
+            }
+            if let Some(place) = one.place {
+                return Ok(Issued::Under(then(lane, place)));
+            }
+        }
+        let place = lane.machine.issue(message, deadline, one.owner.unwrap_or(Owner::Nobody));
         // An idle publisher does not wait for the pump; a busy one leaves the message to the next batch.
         if alone {
             shared.submit(lane, now);
             shared.empty_inbox(lane);
         }
-        Ok(then(lane, place))
+        Ok(Issued::Under(then(lane, place)))
     })
 }
 
@@ -75,9 +115,16 @@ impl Future for Publish<'_> {
         let this = &mut *self;
         let looked = match this.place {
             Some(place) => Ok((place, this.shared.with(|lane| lane.take_or_wait(place, cx)))),
-            None => issue(this.shared, &mut this.message, Owner::One(None), |lane, place| {
-                (place, lane.take_or_wait(place, cx))
-            }),
+            None => {
+                let issued = issue(this.shared, &mut this.message, Owner::One(None), |lane, place| {
+                    (place, lane.take_or_wait(place, cx))
+                });
+                match issued {
+                    Ok(Issued::Confirmed(receipt)) => return Poll::Ready(Ok(receipt)),
+                    Ok(Issued::Under(looked)) => Ok(looked),
+                    Err(error) => Err(error),
+                }
+            }
         };
         match looked {
             Ok((_, (Some(outcome), _))) => {
@@ -125,10 +172,15 @@ impl Drop for Publish<'_> {
 /// Waits for room, then gives the outcome to come.
 pub(super) async fn enqueue(shared: &Arc<Shared>, message: Message) -> Result<Pending, PublishError> {
     let mut message = Some(message);
-    let place = issue(shared, &mut message, Owner::Entering(None), |_, place| place)
-        .map_err(|error| refused(error, &mut message))?;
+    let issued = issue(shared, &mut message, Owner::Entering(None), |_, place| place);
+    let place = match issued.map_err(|error| refused(error, &mut message))? {
+        Issued::Confirmed(receipt) => {
+            return Ok(Pending { shared: Arc::clone(shared), place: None, receipt: Some(receipt) });
+        }
+        Issued::Under(place) => place,
+    };
     // From here on dropping this future drops the place, as dropping the outcome would.
-    let mut pending = Pending { shared: Arc::clone(shared), place: Some(place) };
+    let mut pending = Pending { shared: Arc::clone(shared), place: Some(place), receipt: None };
     poll_fn(|cx| {
         let (entry, _old_waker) = shared.with(|lane| match lane.machine.entry(place) {
             Entry::Queued => (Entry::Queued, lane.machine.rewake(place, cx.waker().clone())),
@@ -154,6 +206,9 @@ impl Future for Pending {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let Some(receipt) = self.receipt.take() {
+            return Poll::Ready(Ok(receipt));
+        }
         let Some(place) = self.place else { panic!("`Pending` was polled after it was ready") };
         let polled = poll_outcome(&self.shared, place, cx);
         if polled.is_ready() {

@@ -105,7 +105,20 @@ impl Publisher {
     where
         I: IntoIterator<Item = Message>,
     {
-        many::publish_all(self.shared(), messages).await
+        let write = |message, place: &mut Message| {
+            *place = message;
+            true
+        };
+        many::publish_all(self.shared(), messages.into_iter(), write).await
+    }
+
+    /// The same for items of which messages are to be made: `write` fills in an empty one for each, in place, and says
+    /// whether it is to be sent. An item that is not has no outcome.
+    pub async fn publish_each<I>(&self, items: I, write: impl FnMut(I::Item, &mut Message) -> bool) -> Published
+    where
+        I: IntoIterator,
+    {
+        many::publish_all(self.shared(), items.into_iter(), write).await
     }
 
     /// Waits until everything accepted before has its outcome.

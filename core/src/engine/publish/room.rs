@@ -26,6 +26,18 @@ impl Room {
         fits
     }
 
+    /// How many of these, one after the other, there would be room for.
+    pub(super) fn fits(&self, weights: impl Iterator<Item = usize>) -> usize {
+        let mut with_them = Room { ..*self };
+        weights.take_while(|bytes| with_them.take(*bytes)).count()
+    }
+
+    /// Takes room for a message that is on its way already.
+    pub(super) fn take_anyway(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
     /// Gives the room of one message back.
     pub(super) fn give(&mut self, bytes: usize) {
         self.messages -= 1;

@@ -11,16 +11,17 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 use super::lock;
-use super::machine::Machine;
+use super::machine::{Machine, Place};
 use super::outcome::PublisherReport;
 use super::policy;
 use super::signal::Signal;
-use crate::driver::{AnyProducer, Batch, CompletionSink, Producer, Ticket};
+use super::slots::{DIRECT_BLOCK, Owner};
+use crate::driver::{AnyProducer, Batch, CompletionSink, DirectBatch, Producer, Ticket};
 use crate::engine::Clock;
-use crate::{Capabilities, Channel, Error, IdGenerator, Message, Moment, PublishOutcome, Result};
+use crate::{Capabilities, Channel, Error, IdGenerator, Message, Moment, PublishOutcome, Receipt, Result};
 
 /// The most messages offered in one call: what holds the lane must be short.
-pub(super) const MAX_BATCH: usize = 128;
+pub(super) const MAX_BATCH: usize = DIRECT_BLOCK as usize;
 /// From this many on a batch is worth submitting on the caller's own thread.
 pub(super) const WORTH_SUBMITTING: usize = 16;
 
@@ -73,6 +74,14 @@ pub(super) struct Shared {
     pub closed: Notify,
     /// A buffer for the messages of the next `publish_all`.
     spare: Mutex<Vec<Option<Message>>>,
+}
+
+/// Who published direct messages.
+pub(super) trait Claim {
+    /// The next message was confirmed.
+    fn confirmed(&mut self, machine: &mut Machine<Waker>, receipt: Receipt);
+    /// The next message became an ordinary one: who is told its outcome.
+    fn owner(&mut self, machine: &mut Machine<Waker>, place: Place) -> Owner<Waker>;
 }
 
 /// The completions of one generation.
@@ -269,14 +278,89 @@ impl Shared {
         if lane.machine.sendable() == 0 {
             return false;
         }
+        let unresolved = lane.machine.unresolved();
         let mut offer = lane.machine.offer(now, MAX_BATCH);
         let polled = producer.poll_submit(&mut Context::from_waker(&self.waker), &mut Batch::new(&mut offer));
+        let taken = offer.taken();
         match polled {
-            Poll::Ready(Ok(())) if offer.taken() > 0 => return true,
+            Poll::Ready(Ok(())) if taken > 0 => {
+                self.empty_inbox(lane);
+                lane.machine.learn(lane.machine.unresolved() + taken == unresolved);
+                return true;
+            }
             Poll::Ready(Ok(())) | Poll::Pending => lane.full = true,
             Poll::Ready(Err(error)) => self.lose(lane, error),
         }
         false
+    }
+
+    /// Whether messages may be offered without being given slots first.
+    #[inline]
+    pub(super) fn may_go_direct(&self, lane: &Lane) -> bool {
+        lane.producer.is_some() && !lane.full && lane.machine.may_go_direct()
+    }
+
+    /// Offers messages that were checked and stamped, without giving them slots: how many at the front of them the
+    /// producer took. `claim` is told of those confirmed at once, in order; when not all of a batch were, that batch
+    /// becomes ordinary messages.
+    pub(super) fn submit_direct(
+        &self,
+        lane: &mut Lane,
+        deadline: Moment,
+        now: Moment,
+        messages: &mut [Option<Message>],
+        claim: &mut impl Claim,
+    ) -> usize {
+        let mut done = 0;
+        while done < messages.len() && self.may_go_direct(lane) {
+            // What was told before concerns other messages.
+            self.empty_inbox(lane);
+            let offered = lane.machine.room_for(messages[done..].iter().take(MAX_BATCH).flatten());
+            if offered == 0 {
+                break;
+            }
+            let end = done + offered;
+            let direct = lane.machine.next_direct();
+            let Some(producer) = &mut lane.producer else { break };
+            let (these, mut taken) = (&mut messages[done..end], 0);
+            let batch = DirectBatch {
+                messages: &mut *these,
+                taken: &mut taken,
+                first_slot: direct.first_slot,
+                generation: direct.generation,
+            };
+            let polled = producer.poll_submit(&mut Context::from_waker(&self.waker), &mut Batch::direct(batch));
+            done += taken;
+            if self.arrived.swap(false, Ordering::AcqRel) {
+                std::mem::swap(&mut lock(&self.inbox).outcomes, &mut lane.scratch);
+            }
+            let at_once = lane.scratch.len() == taken
+                && lane.scratch.iter().enumerate().all(|(at, (ticket, outcome))| {
+                    matches!(outcome, PublishOutcome::Confirmed(_))
+                        && ticket.slot == direct.first_slot + at as u32
+                        && ticket.generation == direct.generation
+                });
+            if at_once {
+                lane.machine.confirmed_directly(taken);
+                for (_, outcome) in lane.scratch.drain(..) {
+                    if let PublishOutcome::Confirmed(receipt) = outcome {
+                        claim.confirmed(&mut lane.machine, receipt);
+                    }
+                }
+            } else {
+                if taken > 0 {
+                    let owner = |machine: &mut Machine<Waker>, place| claim.owner(machine, place);
+                    lane.machine.adopt(direct, &mut these[..taken], owner, deadline, now);
+                }
+                self.complete(lane);
+            }
+            match polled {
+                Poll::Ready(Ok(())) if taken > 0 => {}
+                Poll::Ready(Ok(())) | Poll::Pending => lane.full = true,
+                Poll::Ready(Err(error)) => self.lose(lane, error),
+            }
+        }
+        done
     }
 
     /// Lets the producer do its I/O.

@@ -4,6 +4,9 @@ use super::outcome::Outcome;
 use crate::driver::Ticket;
 use crate::{Error, Message, Moment};
 
+/// How many slots are kept empty for the tickets of direct messages.
+pub(super) const DIRECT_BLOCK: u32 = 128;
+
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -97,11 +100,13 @@ pub(super) struct Slots<W> {
     first: u32,
     last: u32,
     unresolved: usize,
+    /// Slots kept empty.
+    reserved: usize,
 }
 
 impl<W> Slots<W> {
     pub(super) fn new() -> Self {
-        Slots { all: Vec::new(), free: NONE, first: NONE, last: NONE, unresolved: 0 }
+        Slots { all: Vec::new(), free: NONE, first: NONE, last: NONE, unresolved: 0, reserved: 0 }
     }
 
     /// Takes a message in. It comes by reference so that it moves once, and not through every function's frame.
@@ -111,8 +116,21 @@ impl<W> Slots<W> {
             self.free = self.all.len() as u32;
             self.all.push(Slot::empty(self.free));
         }
-        let slot = &mut self.all[self.free as usize];
-        self.free = slot.next;
+        let index = self.free;
+        self.free = self[index].next;
+        self.fill(index, message, owner, seq)
+    }
+
+    /// The same, into a slot that is not in the list of free ones.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        index: u32,
+        message: &mut Option<Message>,
+        owner: Owner<W>,
+        seq: u64,
+    ) -> &mut Slot<W> {
+        let slot = &mut self[index];
         slot.state = State::Queued;
         debug_assert!(slot.message.is_none());
         std::mem::swap(&mut slot.message, message);
@@ -121,6 +139,25 @@ impl<W> Slots<W> {
         slot.tries = 0;
         slot.unsure = false;
         slot
+    }
+
+    /// A block of [`DIRECT_BLOCK`] slots that nothing else uses; the first.
+    pub(super) fn reserve(&mut self) -> u32 {
+        let first = self.all.len() as u32;
+        self.all.extend((first..first + DIRECT_BLOCK).map(Slot::empty));
+        self.reserved += DIRECT_BLOCK as usize;
+        first
+    }
+
+    /// Of a reserved block the first `filled` are in use now, and the others free; none of their tickets names them.
+    pub(super) fn unreserve(&mut self, first: u32, filled: u32, generation: u32) {
+        self.reserved -= DIRECT_BLOCK as usize;
+        for index in (first + filled..first + DIRECT_BLOCK).rev() {
+            self[index].seq = u64::MAX;
+            self[index].generation = generation.wrapping_add(1);
+            self[index].next = self.free;
+            self.free = index;
+        }
     }
 
     /// Puts an accepted message at the end of the unresolved list.
@@ -203,7 +240,7 @@ impl<W> Slots<W> {
             free += 1;
             next = self[next].next;
         }
-        self.all.len() - free
+        self.all.len() - free - self.reserved
     }
 
     /// Whether this use of the slot still is.

@@ -229,8 +229,22 @@ impl State {
         self.next_uid - 1
     }
 
-    /// Stores a message. The caller has seen that there is room, and wakes afterwards (`wake_ready`).
-    pub(crate) fn store(&mut self, message: &Message, uid: u64, entry: Entry, now: &mut Now, wakes: &mut Wakes) {
+    /// Stores a copy of a message; see [`store`](Self::store).
+    pub(crate) fn store_copy(&mut self, message: &Message, uid: u64, entry: Entry, now: &mut Now, wakes: &mut Wakes) {
+        self.store(&mut Some(message.clone()), uid, entry, now, wakes);
+    }
+
+    /// Stores a message, taken from its place. The caller has seen that there is room, and wakes afterwards (`wake_ready`).
+    #[inline]
+    pub(crate) fn store(
+        &mut self,
+        place: &mut Option<Message>,
+        uid: u64,
+        entry: Entry,
+        now: &mut Now,
+        wakes: &mut Wakes,
+    ) {
+        let Some(message) = place else { return };
         let weight = message.weight();
         let ordered = self.rules.order.is_ordered();
         let key = match &message.key {
@@ -270,7 +284,7 @@ impl State {
             expired: false,
             listed: false,
         };
-        let slot = self.slab.insert(stored, message);
+        let slot = self.slab.insert(stored, place);
         self.bytes += u64::from(weight);
         self.totals.stored += 1;
         if held {
@@ -429,7 +443,7 @@ mod tests {
             for round in 0..20u64 {
                 for n in 0..3_000u64 {
                     let message = Message::new("x").with_key(round * 10_000 + n);
-                    state.store(&message, n, Entry::Plain, &mut Now::of(clock), &mut wakes);
+                    state.store_copy(&message, n, Entry::Plain, &mut Now::of(clock), &mut wakes);
                 }
                 assert_eq!(state.purge(&mut wakes), 3_000);
                 assert_eq!((state.len(), state.bytes, state.fifo.len(), state.sorted.len()), (0, 0, 0, 0));

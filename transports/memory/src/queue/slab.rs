@@ -68,16 +68,23 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    pub(super) fn insert(&mut self, stored: Stored, message: &Message) -> u32 {
-        if let Some(at) = self.free.pop() {
-            self.slots[at as usize] = stored;
-            self.messages[at as usize] = Some(message.clone());
-            at
-        } else {
-            self.slots.push(stored);
-            self.messages.push(Some(message.clone()));
-            (self.slots.len() - 1) as u32
-        }
+    /// Takes a message from its place into a slot.
+    #[inline]
+    pub(super) fn insert(&mut self, stored: Stored, message: &mut Option<Message>) -> u32 {
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = stored;
+                at
+            }
+            None => {
+                self.slots.push(stored);
+                self.messages.push(None);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        // Swapped, not moved: a move goes through a variable, and a message is large.
+        std::mem::swap(&mut self.messages[at as usize], message);
+        at
     }
 
     /// Frees a slot, and its message with it.

@@ -1,5 +1,6 @@
 //! What arrives: messages, revocations, lost leases and connections.
 
+use super::hand_out::attempt_of;
 use super::*;
 
 impl Machine {
@@ -16,13 +17,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn accept(&mut self, incoming: Incoming, now: Moment) {
         self.now = now;
-        let lease_until = match self.config.lease {
-            Some(lease) => {
-                self.sweep_at = self.sweep_at.min(now + self.look_in);
-                now + lease
-            }
-            None => Moment::NEVER,
-        };
+        let lease_until = self.begin_lease(now);
         self.outstanding += 1;
         let index = self.slots.insert(incoming, lease_until);
         if self.draining {
@@ -39,6 +34,45 @@ impl Machine {
             }
         }
         self.start(index);
+    }
+
+    /// A message arrived that the application takes at once: how it is named, and as which attempt. `None` where it may
+    /// not start now, or ends without starting: then it must be [`accept`](Self::accept)ed.
+    #[inline]
+    pub(crate) fn accept_running(&mut self, incoming: &Incoming, now: Moment) -> Option<(SlotRef, Attempt)> {
+        let attempt = attempt_of(Some(incoming.message.history()), incoming.deliveries, incoming.failures, 0);
+        let plain = incoming.undecodable.is_none() && !incoming.expired && !self.exceeds_ceiling(attempt);
+        if !plain || self.draining || self.config.at_most_once {
+            return None;
+        }
+        let lane = match &incoming.message.key {
+            Some(key) if self.config.order.is_ordered() => Some(self.lanes.enter(key)?),
+            _ => None,
+        };
+        self.now = now;
+        let lease_until = self.begin_lease(now);
+        self.outstanding += 1;
+        self.running += 1;
+        let index = self.slots.insert_running(incoming, lease_until);
+        if let Some(lane) = lane {
+            self.slots.get_mut(index).lane = lane;
+            self.lanes.lead(lane, index);
+        }
+        if self.config.wants.delivered {
+            self.notes.push(Note::Delivered { id: incoming.message.id.clone(), attempt });
+        }
+        Some((self.slots.name(index), attempt))
+    }
+
+    #[inline]
+    fn begin_lease(&mut self, now: Moment) -> Moment {
+        match self.config.lease {
+            Some(lease) => {
+                self.sweep_at = self.sweep_at.min(now + self.look_in);
+                now + lease
+            }
+            None => Moment::NEVER,
+        }
     }
 
     /// A source will be taken away: what is unstarted is given up now.

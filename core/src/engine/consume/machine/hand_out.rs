@@ -1,6 +1,7 @@
 //! What may be handed to the application, and as which attempt.
 
 use super::*;
+use crate::History;
 
 impl Machine {
     /// The delivery is first of its key, or has none. Whoever it lets start in its turn follows in this loop, not on
@@ -32,8 +33,8 @@ impl Machine {
             return self.dead_letter(index, ReasonKind::Expired, Text::EMPTY);
         }
         let attempt = self.attempt(index);
-        let earlier = attempt.at_most.unwrap_or(attempt.at_least) - 1;
-        if earlier >= self.config.delivery_ceiling {
+        if self.exceeds_ceiling(attempt) {
+            let earlier = deliveries_before(attempt);
             let text =
                 format!("delivered {earlier} times before; the channel's ceiling is {}", self.config.delivery_ceiling);
             return self.dead_letter(index, ReasonKind::DeliveryCeiling, text.into());
@@ -80,20 +81,41 @@ impl Machine {
         self.ready.len()
     }
 
+    /// Whether this delivery is one more than the channel allows.
+    #[inline]
+    pub(super) fn exceeds_ceiling(&self, attempt: Attempt) -> bool {
+        deliveries_before(attempt) >= self.config.delivery_ceiling
+    }
+
     #[inline]
     pub(super) fn attempt(&self, index: u32) -> Attempt {
         let slot = self.slots.get(index);
-        let local = slot.local_failures();
-        // Only copies carry counts of earlier lives, and a copy has at least one failure.
-        let (failures, earlier) = match slot.message.as_ref().map(Message::history) {
-            Some(history) if history.failures > 0 => (history.failures, history.deliveries),
-            _ => (0, Some(0)),
-        };
-        let at_least = 1u32.saturating_add(failures).saturating_add(slot.broker_failures).saturating_add(local);
-        let at_most = match (slot.deliveries, earlier) {
-            (Some(now), Some(earlier)) => Some(now.saturating_add(earlier).saturating_add(local).max(at_least)),
-            _ => None,
-        };
-        Attempt { at_least, at_most }
+        let history = slot.message.as_ref().map(Message::history);
+        attempt_of(history, slot.deliveries, slot.broker_failures, slot.local_failures())
     }
+}
+
+fn deliveries_before(attempt: Attempt) -> u32 {
+    attempt.at_most.unwrap_or(attempt.at_least) - 1
+}
+
+/// Which attempt it is: by what its headers carried, by what the broker counted, and by failures here.
+#[inline]
+pub(super) fn attempt_of(
+    history: Option<&History>,
+    deliveries: Option<u32>,
+    broker_failures: u32,
+    local: u32,
+) -> Attempt {
+    // Only copies carry counts of earlier lives, and a copy has at least one failure.
+    let (failures, earlier) = match history {
+        Some(history) if history.failures > 0 => (history.failures, history.deliveries),
+        _ => (0, Some(0)),
+    };
+    let at_least = 1u32.saturating_add(failures).saturating_add(broker_failures).saturating_add(local);
+    let at_most = match (deliveries, earlier) {
+        (Some(now), Some(earlier)) => Some(now.saturating_add(earlier).saturating_add(local).max(at_least)),
+        _ => None,
+    };
+    Attempt { at_least, at_most }
 }

@@ -5,6 +5,7 @@
 //! values, so that the shell can wake and drop them outside its lock.
 
 mod answers;
+mod direct;
 mod entering;
 mod generations;
 mod offer;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use self::answers::Failure;
+use self::direct::Direct;
 use super::flushes::Flushes;
 use super::gates::{Gates, Gating};
 use super::groups::Groups;
@@ -92,6 +94,8 @@ pub(super) struct Machine<W> {
     failed: Vec<(u32, Failure)>,
     /// Per key the latest message confirmed after a failure in the same round.
     passed: HashMap<Key, u64>,
+    direct: Option<Direct>,
+    decides_at_once: bool,
 }
 
 impl<W> Machine<W> {
@@ -115,6 +119,8 @@ impl<W> Machine<W> {
             link: None,
             failed: Vec::new(),
             passed: HashMap::new(),
+            direct: None,
+            decides_at_once: false,
             config,
         }
     }
