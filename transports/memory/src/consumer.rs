@@ -187,9 +187,7 @@ impl MemorySettler {
         let mut wakes = Wakes::default();
         let mut now = Now::of(self.queue.clock);
         let mut state = self.queue.lock();
-        for (token, disposition) in what {
-            answers.push(state.settle(self.id, *token, disposition, &mut now, &mut wakes));
-        }
+        state.settle_all(self.id, what, answers, &mut now, &mut wakes);
         state.wake_ready(&mut wakes);
         drop(state);
         wakes.wake();

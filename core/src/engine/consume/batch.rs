@@ -58,10 +58,19 @@ impl Iterator for Batch {
                 self.arrived.pop_front();
                 continue;
             };
+            let incoming = self.arrived.pop_front()?;
             self.len -= 1;
-            let Incoming { token, message, broker_id, .. } = self.arrived.pop_front()?;
-            let of = Handover { slot, message, attempt, broker_id, generation: token.generation };
-            return Some(Delivery::new(self.shared.clone(), of));
+            return Some(Delivery {
+                shared: self.shared.clone(),
+                settled: false,
+                of: Handover {
+                    slot,
+                    message: incoming.message,
+                    attempt,
+                    broker_id: incoming.broker_id,
+                    generation: incoming.token.generation,
+                },
+            });
         }
     }
 

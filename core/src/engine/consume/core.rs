@@ -144,6 +144,10 @@ impl Core {
                 self.settler.is_none() || self.scratch.answers.len() == records.len(),
                 "a settler answers every record"
             );
+            let answers = &self.scratch.answers;
+            if answers.len() == records.len() && answers.iter().all(|answer| *answer == Settled::Recorded) {
+                self.machine.all_answered(&mut records);
+            }
             for (at, record) in records.drain(..).enumerate() {
                 // A missing answer is a defect of the driver, or the connection is gone and every lease lost with it:
                 // stale is the safe reading, the message comes again.

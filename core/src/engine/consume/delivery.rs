@@ -19,10 +19,10 @@ use crate::{
 /// Dropped unsettled, it is released: given back uncounted, at a pace (100 ms, doubling to 5 s for the same message).
 #[must_use = "a delivery dropped unsettled is released and comes again"]
 pub struct Delivery {
-    shared: Arc<Shared>,
-    settled: bool,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settled: bool,
     // Whole, as it was handed over: a message is large, and this is the path of every one.
-    of: Handover,
+    pub(super) of: Handover,
 }
 
 impl Delivery {

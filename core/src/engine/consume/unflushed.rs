@@ -77,6 +77,13 @@ impl Unflushed {
         self.records.push_back(record);
     }
 
+    /// Takes all of them, in order.
+    #[inline]
+    pub(super) fn extend(&mut self, records: &mut Vec<Record>) {
+        self.waited_for += records.iter().filter(|record| record.waits().is_some()).count();
+        self.records.extend(records.drain(..));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }

@@ -116,6 +116,66 @@ impl State {
         Settled::Recorded
     }
 
+    /// Settles a slice of deliveries. Acknowledgements of leases that a timer watches are nearly all there is: for them
+    /// consumer, room and waiters are looked at once, and not for each.
+    pub(crate) fn settle_all(
+        &mut self,
+        id: ConsumerId,
+        what: &[(Token, Disposition<'_>)],
+        answers: &mut Vec<Settled>,
+        now: &mut Now,
+        wakes: &mut Wakes,
+    ) {
+        answers.reserve(what.len());
+        let mut rest = what;
+        while !rest.is_empty() {
+            let acked = self.ack_watched(id, rest, wakes);
+            answers.extend(std::iter::repeat_n(Settled::Recorded, acked));
+            rest = &rest[acked..];
+            if let Some(((token, disposition), others)) = rest.split_first() {
+                answers.push(self.settle(id, *token, disposition, now, wakes));
+                rest = others;
+            }
+        }
+    }
+
+    /// Acknowledges from the front as long as it goes without looking at the clock; how many.
+    fn ack_watched(&mut self, id: ConsumerId, what: &[(Token, Disposition<'_>)], wakes: &mut Wakes) -> usize {
+        let Some(armed) = self.consumers.get(id).map(|consumer| consumer.armed) else { return 0 };
+        let mut acked = 0;
+        for (token, disposition) in what {
+            let (slot, lease) = split(*token);
+            let valid = matches!(disposition, Disposition::Ack)
+                && self.slab.get(slot).is_some_and(|stored| {
+                    stored.place == Place::Out
+                        && stored.lease == lease
+                        && stored.holder == id.at
+                        && stored.until >= armed
+                });
+            if !valid {
+                break;
+            }
+            self.unlist_lease(slot);
+            let stored = self.slab.at(slot);
+            let (key, weight) = (stored.key, stored.weight);
+            self.bytes -= u64::from(weight);
+            self.slab.remove(slot);
+            if key != NONE {
+                self.keys.at_mut(key).out -= 1;
+                self.keys.leave(key);
+                self.offer(key, wakes);
+            }
+            acked += 1;
+        }
+        if acked > 0 {
+            self.out -= acked;
+            self.totals.acknowledged += acked as u64;
+            self.wake_room(wakes);
+            self.took_back(id.at, acked, wakes);
+        }
+        acked
+    }
+
     fn ack(&mut self, slot: u32, wakes: &mut Wakes) {
         self.totals.acknowledged += 1;
         self.settled(slot, wakes);
@@ -165,6 +225,17 @@ impl State {
     fn extend(&mut self, slot: u32, by: Duration, now: &mut Now, wakes: &mut Wakes) {
         let until = now.get().saturating_add(nanos(by.min(pontoon_core::MAX_DURATION)));
         self.extend_lease(slot, until, wakes);
+    }
+
+    /// A consumer has so many less out: where it waits because it had its fill, it may go on.
+    fn took_back(&mut self, at: u32, count: usize, wakes: &mut Wakes) {
+        let Some(consumer) = self.consumers.at_mut(at) else { return };
+        let was_full = consumer.outstanding >= consumer.prefetch;
+        consumer.outstanding -= count;
+        let waits = consumer.waker.is_some() && !consumer.in_line && !consumer.held && !consumer.stopped;
+        if was_full && waits {
+            self.wake_consumer(at, wakes);
+        }
     }
 
     /// A consumer that waits because it had its fill may go on.

@@ -33,6 +33,14 @@ impl Machine {
         }
     }
 
+    /// The same when all were recorded: nearly always, and then in one step where nobody listens.
+    #[inline]
+    pub(crate) fn all_answered(&mut self, records: &mut Vec<Record>) {
+        if !self.config.wants.settled {
+            self.unflushed.extend(records);
+        }
+    }
+
     /// How many settlements are recorded and not final.
     pub(crate) fn unflushed(&self) -> usize {
         self.unflushed.len()
