@@ -81,7 +81,7 @@ impl<T: Send + 'static, C: Codec<T>> Publisher<T, C> {
     /// # Errors
     /// [`PublishError::Rejected`] or [`PublishError::Unknown`].
     pub async fn publish(&self, payload: &T) -> Result<Receipt, PublishError> {
-        self.engine.publish(self.encoded(payload)?).await
+        self.engine.publish_with(|message| self.write(payload, message).map_err(|error| self.unencoded(error))).await
     }
 
     /// Publishes one payload with more than the channel says about it:

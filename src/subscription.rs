@@ -100,14 +100,17 @@ impl<T: Send + 'static, C: Codec<T>> Subscription<T, C> {
     /// # Errors
     /// When the subscription ended for good, for instance because its queue was deleted; the next call gives `None`.
     pub async fn next(&self) -> Option<Result<Delivery<T>>> {
+        let mut next = None;
         loop {
-            match self.consumer.next().await? {
-                Ok(delivery) => {
-                    if let Some(typed) = Delivery::decode::<C>(delivery) {
-                        return Some(Ok(typed));
-                    }
-                }
+            match self.consumer.next_into(&mut next).await {
+                Ok(true) => {}
+                Ok(false) => return None,
                 Err(error) => return Some(Err(error)),
+            }
+            let Some(inner) = next.take() else { continue };
+            match C::decode(&inner.message().body) {
+                Ok(payload) => return Some(Ok(Delivery { payload, inner })),
+                Err(error) => undecodable(inner, &error),
             }
         }
     }

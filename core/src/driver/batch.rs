@@ -1,6 +1,6 @@
 //! What a producer is offered: messages with their tickets, in issue order.
 
-use crate::Message;
+use crate::{Message, PublishOutcome, Receipt};
 
 /// Names one submission of one message. A resent message has another ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub trait BatchSource {
     fn peek(&self) -> Option<(Ticket, &Message)>;
     /// Takes the one at the front: from now on the producer owes its outcome.
     fn pop(&mut self);
-    /// The same, with the message itself; see [`Batch::take`].
+    /// The same, with the message itself; see [`Batch::store`].
     fn take(&mut self) -> Option<Message> {
         let message = self.peek().map(|(_, message)| message.clone());
         self.pop();
@@ -86,17 +86,25 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The same, with the message itself, in its place: for a producer that stores it at once, and so saves a copy. The
-    /// only outcome that may follow is `Confirmed`: the engine has nothing left to send again or to hand back.
+    /// Takes the message at the front, itself and not a copy: `store` moves it from its place and stores it at once, so
+    /// that it is confirmed with the receipt that it gives, and nothing is owed. What comes back, if anything, goes to
+    /// [`Completions`](super::Completions) like any outcome.
     #[inline]
-    pub fn take(&mut self, store: impl FnOnce(&mut Option<Message>)) {
+    #[must_use = "it goes to the completions"]
+    pub fn store(
+        &mut self,
+        store: impl FnOnce(&mut Option<Message>) -> Receipt,
+    ) -> Option<(Ticket, PublishOutcome)> {
         match &mut self.0 {
-            Source::Any(source) => store(&mut source.take()),
+            Source::Any(source) => {
+                let (ticket, _) = source.peek()?;
+                Some((ticket, PublishOutcome::Confirmed(store(&mut source.take()))))
+            }
             Source::Direct(source) => {
-                if let Some(place) = source.messages.get_mut(*source.taken) {
-                    store(place);
-                    *source.taken += 1;
-                }
+                let receipt = store(source.messages.get_mut(*source.taken)?);
+                source.stored.push((*source.taken as u32, receipt));
+                *source.taken += 1;
+                None
             }
         }
     }
@@ -107,6 +115,8 @@ pub(crate) struct DirectBatch<'a> {
     /// All there, but for those taken whole.
     pub messages: &'a mut [Option<Message>],
     pub taken: &'a mut usize,
+    /// Those that were stored at once, by their place.
+    pub stored: &'a mut Vec<(u32, Receipt)>,
     /// The slot that the first one's ticket names; the others' follow.
     pub first_slot: u32,
     pub generation: u32,

@@ -152,6 +152,12 @@ impl Inbox {
         Some(incoming)
     }
 
+    /// The next message where it lies, unless a signal comes first.
+    #[inline]
+    pub(crate) fn front_message(&self) -> Option<&Incoming> {
+        if self.signals.is_empty() { self.messages.front() } else { None }
+    }
+
     /// Swaps all messages for an empty list with room from last time; `false` when signals lie between them.
     #[inline]
     pub(crate) fn take_messages(&mut self, spare: &mut VecDeque<Incoming>) -> bool {

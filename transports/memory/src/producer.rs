@@ -109,6 +109,7 @@ impl MemoryProducer {
             return Progress::NoChannel;
         }
         let faults = &self.server.faults;
+        let offered = batch.len();
         let mut progress = Progress::Done;
         while let Some((ticket, message)) = batch.peek() {
             if let Some(refused) = self.refusal(message) {
@@ -117,16 +118,18 @@ impl MemoryProducer {
                 continue;
             }
             if !make_room(&mut state, message.weight(), &mut now, &mut wakes) {
-                if self.outcomes.is_empty() {
+                if batch.len() == offered {
                     state.await_room(waker);
                 }
                 break;
             }
             if !faults.active() {
                 // Nothing can go wrong any more: the message itself is taken.
-                let uid = state.take_uid();
-                batch.take(|place| state.store(place, uid, Entry::Plain, &mut now, &mut wakes));
-                self.outcomes.push((ticket, outcome(true, uid, true)));
+                self.outcomes.extend(batch.store(|place| {
+                    let uid = state.take_uid();
+                    state.store(place, uid, Entry::Plain, &mut now, &mut wakes);
+                    Receipt { broker_id: BrokerId::Number(uid), routed: Some(true) }
+                }));
                 continue;
             }
             if queue.takes_dead_letters.load(Ordering::Relaxed) && faults.strike(Fault::RefuseDeadLetter) {
@@ -303,6 +306,7 @@ impl Producer for MemoryProducer {
         if batch.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        let offered = batch.len();
         let route = self.route.take();
         let mut progress = self.submit(route.as_ref(), batch, cx.waker());
         self.route = route;
@@ -319,7 +323,7 @@ impl Producer for MemoryProducer {
             self.die(batch);
             return Poll::Ready(Ok(()));
         }
-        if self.outcomes.is_empty() {
+        if batch.len() == offered {
             self.link.watch(cx.waker());
             self.await_retirement(cx);
             // Cut before the waker was kept?

@@ -22,12 +22,13 @@ impl Wakes {
     /// Wakes them all. Never under a lock: a waker may run what it wakes.
     #[inline]
     pub(crate) fn wake(self) {
-        if let Some(first) = self.first {
-            first.wake();
+        if self.first.is_some() {
+            self.wake_all();
         }
-        for waker in self.more {
-            waker.wake();
-        }
+    }
+
+    fn wake_all(self) {
+        self.first.into_iter().chain(self.more).for_each(Waker::wake);
     }
 }
 

@@ -108,6 +108,22 @@ impl Consumer {
         Next { shared: &self.handle.shared, waiting: Waiting::default() }
     }
 
+    /// The same, put where the caller wants it, for a delivery is large; what was there is dropped. `false` once the
+    /// consumer is drained.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_into(&self, place: &mut Option<Delivery>) -> Result<bool> {
+        *place = None;
+        let shared = &self.handle.shared;
+        let mut next = Next { shared, waiting: Waiting::default() };
+        match poll_fn(|cx| shared.poll_take(&mut next.waiting, cx, Want::One(place))).await {
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(error),
+            None => Ok(false),
+        }
+    }
+
     /// The same by polling, for a stream: `position` keeps the caller's place in line between calls.
     pub fn poll_next(&self, position: &mut Position, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
         position.shared.get_or_insert_with(|| self.handle.shared.clone());

@@ -65,6 +65,13 @@ pub(super) struct Aftermath {
     pub(super) notes: Vec<Note>,
 }
 
+impl Aftermath {
+    #[inline]
+    pub(super) fn is_something(&self) -> bool {
+        self.pump || self.wake > 0 || self.lost || !self.notes.is_empty()
+    }
+}
+
 /// Vectors that are used again and again.
 #[derive(Default)]
 struct Scratch {

@@ -151,7 +151,14 @@ impl Shared {
     }
 
     /// Does what was to be done without the lock.
+    #[inline]
     pub(super) fn after(&self, after: Aftermath) {
+        if after.is_something() {
+            self.do_after(after);
+        }
+    }
+
+    fn do_after(&self, after: Aftermath) {
         if after.pump {
             self.pump.notify();
         }
@@ -261,7 +268,10 @@ impl Shared {
                 core.starved |= demand == 0;
                 demand
             };
-            waiting.starts_looking(self);
+            // Not before the first look has failed: most find something.
+            if waiting.looks > 0 {
+                waiting.starts_looking(self);
+            }
             if demand > 0 && self.look(want.demand(demand), Some(&mut want)) == Look::Arrived {
                 if want.is_satisfied() {
                     waiting.done(self);
@@ -273,6 +283,7 @@ impl Shared {
             // tens of microseconds: look a few more times first, letting every other task go on in between.
             if waiting.looks < LOOKS {
                 waiting.looks += 1;
+                waiting.starts_looking(self);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

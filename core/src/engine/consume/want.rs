@@ -65,14 +65,21 @@ impl Want<'_> {
             // What is ready was there first.
             _ if machine.ready() > 0 => {}
             Want::One(one) => {
-                let Some(incoming) = inbox.pop_message() else { return false };
-                match machine.accept_running(&incoming, now) {
-                    Some((slot, attempt)) => {
-                        let Incoming { token, message, broker_id, .. } = incoming;
-                        let of = Handover { slot, message, attempt, broker_id, generation: token.generation };
-                        **one = Some(Delivery::new(shared.clone(), of));
-                    }
-                    None => machine.accept(incoming, now),
+                let named = inbox.front_message().and_then(|incoming| machine.accept_running(incoming, now));
+                if let Some((slot, attempt)) = named
+                    && let Some(incoming) = inbox.pop_message()
+                {
+                    **one = Some(Delivery {
+                        shared: shared.clone(),
+                        settled: false,
+                        of: Handover {
+                            slot,
+                            message: incoming.message,
+                            attempt,
+                            broker_id: incoming.broker_id,
+                            generation: incoming.token.generation,
+                        },
+                    });
                 }
             }
             Want::Many(max, batch) => {

@@ -18,11 +18,9 @@ use crate::{Bytes, Error, Message, Receipt};
 /// reached, dropping the future does not unsend it.
 #[must_use = "a publish does nothing until it is awaited"]
 pub struct Publish<'a> {
-    shared: &'a Shared,
     /// Until it is issued.
     message: Option<Message>,
-    /// From then on, until it is ready.
-    place: Option<Place>,
+    way: Way<'a>,
 }
 
 /// The outcome of a message that was accepted by [`Publisher::enqueue`](super::Publisher::enqueue). Dropping it is fine.
@@ -104,7 +102,7 @@ fn issue<R>(
 
 impl<'a> Publish<'a> {
     pub(super) fn new(shared: &'a Shared, message: Message) -> Self {
-        Publish { shared, message: Some(message), place: None }
+        Publish { message: Some(message), way: Way { shared, place: None } }
     }
 }
 
@@ -113,10 +111,30 @@ impl Future for Publish<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
-        let looked = match this.place {
-            Some(place) => Ok((place, this.shared.with(|lane| lane.take_or_wait(place, cx)))),
+        this.way.poll(&mut this.message, cx)
+    }
+}
+
+/// Publishes a message from where it was made: it is large, and does not move.
+pub(super) async fn publish_from(shared: &Shared, message: &mut Option<Message>) -> Outcome {
+    let mut way = Way { shared, place: None };
+    poll_fn(|cx| way.poll(message, cx)).await
+}
+
+/// How far a publish is.
+struct Way<'a> {
+    shared: &'a Shared,
+    /// Once it is issued, until it is ready.
+    place: Option<Place>,
+}
+
+impl Way<'_> {
+    #[inline]
+    fn poll(&mut self, message: &mut Option<Message>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let looked = match self.place {
+            Some(place) => Ok((place, self.shared.with(|lane| lane.take_or_wait(place, cx)))),
             None => {
-                let issued = issue(this.shared, &mut this.message, Owner::One(None), |lane, place| {
+                let issued = issue(self.shared, message, Owner::One(None), |lane, place| {
                     (place, lane.take_or_wait(place, cx))
                 });
                 match issued {
@@ -128,14 +146,22 @@ impl Future for Publish<'_> {
         };
         match looked {
             Ok((_, (Some(outcome), _))) => {
-                this.place = None;
+                self.place = None;
                 Poll::Ready(outcome)
             }
             Ok((place, (None, _old_waker))) => {
-                this.place = Some(place);
+                self.place = Some(place);
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(refused(error, &mut this.message))),
+            Err(error) => Poll::Ready(Err(refused(error, message))),
+        }
+    }
+}
+
+impl Drop for Way<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let _old_waker = self.shared.with(|lane| lane.machine.detach(place));
         }
     }
 }
@@ -159,14 +185,6 @@ impl Lane {
 fn poll_outcome(shared: &Shared, place: Place, cx: &Context<'_>) -> Poll<Outcome> {
     let (outcome, _old_waker) = shared.with(|lane| lane.take_or_wait(place, cx));
     outcome.map_or(Poll::Pending, Poll::Ready)
-}
-
-impl Drop for Publish<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let _old_waker = self.shared.with(|lane| lane.machine.detach(place));
-        }
-    }
 }
 
 /// Waits for room, then gives the outcome to come.

@@ -11,7 +11,7 @@ use super::shared::{Phase, Shared};
 use super::{Pending, Publish, PublisherOptions, many, one, open};
 use crate::driver::AnyTransport;
 use crate::engine::Environment;
-use crate::{Capabilities, Channel, Message, Moment, Result};
+use crate::{Bytes, Capabilities, Channel, Message, Moment, Receipt, Result};
 
 /// Publishes to one channel. Cheap to clone; clones share bounds, order and connection.
 ///
@@ -88,6 +88,18 @@ impl Publisher {
     /// on dropping the future does not unsend it.
     pub fn publish(&self, message: Message) -> Publish<'_> {
         Publish::new(self.shared(), message)
+    }
+
+    /// The same for a message that is made in place: `write` fills in an empty one.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); and whatever `write` refuses, before anything is sent.
+    pub async fn publish_with(&self, write: impl FnOnce(&mut Message) -> std::result::Result<(), PublishError>) -> std::result::Result<Receipt, PublishError> {
+        let mut message = Some(Message::new(Bytes::new()));
+        if let Some(message) = &mut message {
+            write(message)?;
+        }
+        one::publish_from(self.shared(), &mut message).await
     }
 
     /// Publishes one message and waits only for room; what is returned gives the outcome, and may be dropped.

@@ -52,6 +52,8 @@ pub(super) struct Lane {
     pub awake: bool,
     ids: IdGenerator,
     scratch: Outcomes,
+    /// Direct messages that were stored at once.
+    stored: Vec<(u32, Receipt)>,
 }
 
 #[derive(Default)]
@@ -133,6 +135,7 @@ impl Shared {
                 awake: true,
                 ids: IdGenerator::seeded(seed),
                 scratch: Vec::new(),
+                stored: Vec::new(),
             }),
             inbox: Mutex::default(),
             arrived: AtomicBool::new(false),
@@ -278,16 +281,14 @@ impl Shared {
         if lane.machine.sendable() == 0 {
             return false;
         }
-        let unresolved = lane.machine.unresolved();
         let mut offer = lane.machine.offer(now, MAX_BATCH);
         let polled = producer.poll_submit(&mut Context::from_waker(&self.waker), &mut Batch::new(&mut offer));
-        let taken = offer.taken();
+        let (taken, stored) = offer.taken();
+        if taken > 0 {
+            lane.machine.learn(taken == stored);
+        }
         match polled {
-            Poll::Ready(Ok(())) if taken > 0 => {
-                self.empty_inbox(lane);
-                lane.machine.learn(lane.machine.unresolved() + taken == unresolved);
-                return true;
-            }
+            Poll::Ready(Ok(())) if taken > 0 => return true,
             Poll::Ready(Ok(())) | Poll::Pending => lane.full = true,
             Poll::Ready(Err(error)) => self.lose(lane, error),
         }
@@ -313,45 +314,34 @@ impl Shared {
     ) -> usize {
         let mut done = 0;
         while done < messages.len() && self.may_go_direct(lane) {
-            // What was told before concerns other messages.
-            self.empty_inbox(lane);
             let offered = lane.machine.room_for(messages[done..].iter().take(MAX_BATCH).flatten());
             if offered == 0 {
                 break;
             }
-            let end = done + offered;
             let direct = lane.machine.next_direct();
             let Some(producer) = &mut lane.producer else { break };
-            let (these, mut taken) = (&mut messages[done..end], 0);
+            let (these, mut taken) = (&mut messages[done..done + offered], 0);
             let batch = DirectBatch {
                 messages: &mut *these,
                 taken: &mut taken,
+                stored: &mut lane.stored,
                 first_slot: direct.first_slot,
                 generation: direct.generation,
             };
             let polled = producer.poll_submit(&mut Context::from_waker(&self.waker), &mut Batch::direct(batch));
             done += taken;
-            if self.arrived.swap(false, Ordering::AcqRel) {
-                std::mem::swap(&mut lock(&self.inbox).outcomes, &mut lane.scratch);
-            }
-            let at_once = lane.scratch.len() == taken
-                && lane.scratch.iter().enumerate().all(|(at, (ticket, outcome))| {
-                    matches!(outcome, PublishOutcome::Confirmed(_))
-                        && ticket.slot == direct.first_slot + at as u32
-                        && ticket.generation == direct.generation
-                });
-            if at_once {
+            if lane.stored.len() == taken {
                 lane.machine.confirmed_directly(taken);
-                for (_, outcome) in lane.scratch.drain(..) {
-                    if let PublishOutcome::Confirmed(receipt) = outcome {
-                        claim.confirmed(&mut lane.machine, receipt);
-                    }
+                for (_, receipt) in lane.stored.drain(..) {
+                    claim.confirmed(&mut lane.machine, receipt);
                 }
             } else {
-                if taken > 0 {
-                    let owner = |machine: &mut Machine<Waker>, place| claim.owner(machine, place);
-                    lane.machine.adopt(direct, &mut these[..taken], owner, deadline, now);
-                }
+                let owner = |machine: &mut Machine<Waker>, place| claim.owner(machine, place);
+                lane.machine.adopt(direct, &mut these[..taken], owner, deadline, now);
+                self.empty_inbox(lane);
+                let ticket = |at| Ticket { slot: direct.first_slot + at, generation: direct.generation };
+                let stored = lane.stored.drain(..);
+                lane.scratch.extend(stored.map(|(at, receipt)| (ticket(at), PublishOutcome::Confirmed(receipt))));
                 self.complete(lane);
             }
             match polled {

@@ -1,7 +1,8 @@
-//! Messages that go to the producer without ever having a slot: where it decides at once, most never need one.
+//! Messages that go to the producer without ever having a slot: where it stores them at once, they never need one.
 //!
-//! Their tickets name a block of slots that is kept empty for them. What is not confirmed within the call moves into its
-//! slot of the block and is an ordinary message from then on, and the next direct messages get another block.
+//! Their tickets name a block of slots that is kept empty for them. When it takes one without storing it, all of that
+//! batch move into their slots of the block and are ordinary messages from then on; the next direct messages get another
+//! block.
 
 use super::super::gates::Gating;
 use super::super::slots::{DIRECT_BLOCK, Owner, State};
@@ -16,20 +17,20 @@ pub(in crate::engine::publish) struct Direct {
 }
 
 impl<W> Machine<W> {
-    /// Whether messages may overtake the slots: nothing waits before them, nothing holds keys back, nobody listens, and
-    /// the producer decided all of what it last took before it returned.
+    /// Whether messages may go past the slots: nothing waits before them, nothing holds keys back, nobody listens, and
+    /// the producer stored at once what it took last.
     #[inline]
     pub(in crate::engine::publish) fn may_go_direct(&self) -> bool {
-        self.decides_at_once
+        self.stores_at_once
             && self.queue.is_empty()
             && self.outbox.is_empty()
             && (self.gates.mode == Gating::None || (self.gates.mode == Gating::AfterFailure && self.gates.is_empty()))
             && self.config.hook_published.is_none()
     }
 
-    /// Whether the producer decided all it took before it returned.
-    pub(in crate::engine::publish) fn learn(&mut self, decides_at_once: bool) {
-        self.decides_at_once = decides_at_once;
+    /// Whether the producer stored all it took at once.
+    pub(in crate::engine::publish) fn learn(&mut self, stores_at_once: bool) {
+        self.stores_at_once = stores_at_once;
     }
 
     /// For how many of these there is room, should their outcomes not come at once.
@@ -54,7 +55,7 @@ impl<W> Machine<W> {
         self.stats.confirmed += count as u64;
     }
 
-    /// Not all were confirmed: each that was taken becomes an ordinary message that was sent under its ticket.
+    /// Not all were stored at once: each that was taken becomes an ordinary message that was sent under its ticket.
     pub(in crate::engine::publish) fn adopt(
         &mut self,
         direct: Direct,
@@ -69,7 +70,7 @@ impl<W> Machine<W> {
                 Owner::Entering(_) => Owner::One(None),
                 other => other,
             };
-            // A producer that took it whole has confirmed it.
+            // One that was stored is confirmed next.
             let mut message = Some(message.take().unwrap_or_else(|| Message::new("")));
             let weight = message.as_ref().map_or(0, Message::weight);
             let seq = self.next_seq;
@@ -87,7 +88,7 @@ impl<W> Machine<W> {
         }
         self.slots.unreserve(direct.first_slot, messages.len() as u32, direct.generation);
         self.direct = None;
-        self.decides_at_once = false;
+        self.stores_at_once = false;
         debug_assert!(messages.len() <= DIRECT_BLOCK as usize);
     }
 }

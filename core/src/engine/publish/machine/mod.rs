@@ -95,7 +95,7 @@ pub(super) struct Machine<W> {
     /// Per key the latest message confirmed after a failure in the same round.
     passed: HashMap<Key, u64>,
     direct: Option<Direct>,
-    decides_at_once: bool,
+    stores_at_once: bool,
 }
 
 impl<W> Machine<W> {
@@ -120,7 +120,7 @@ impl<W> Machine<W> {
             failed: Vec::new(),
             passed: HashMap::new(),
             direct: None,
-            decides_at_once: false,
+            stores_at_once: false,
             config,
         }
     }

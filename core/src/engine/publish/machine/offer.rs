@@ -8,7 +8,7 @@ use crate::{Message, Moment};
 impl<W> Machine<W> {
     /// What may be sent now, at most `most` messages.
     pub(in crate::engine::publish) fn offer(&mut self, now: Moment, most: usize) -> Offer<'_, W> {
-        Offer { left: most.min(self.outbox.len()), machine: self, now, taken: 0 }
+        Offer { left: most.min(self.outbox.len()), machine: self, now, taken: 0, stored: 0 }
     }
 }
 
@@ -18,12 +18,13 @@ pub(in crate::engine::publish) struct Offer<'a, W> {
     now: Moment,
     left: usize,
     taken: usize,
+    stored: usize,
 }
 
 impl<W> Offer<'_, W> {
-    /// How many were taken.
-    pub(in crate::engine::publish) fn taken(&self) -> usize {
-        self.taken
+    /// How many were taken, and how many of them stored at once.
+    pub(in crate::engine::publish) fn taken(&self) -> (usize, usize) {
+        (self.taken, self.stored)
     }
 }
 
@@ -52,5 +53,15 @@ impl<W> BatchSource for Offer<'_, W> {
         this.submitted = self.now;
         self.left -= 1;
         self.taken += 1;
+    }
+    fn take(&mut self) -> Option<Message> {
+        // Confirmed from here on: nothing will ask for it again.
+        let slot = self.machine.outbox.front()?;
+        let message = &mut self.machine.slots[slot].message;
+        // While keys are held back, its key is asked for once more.
+        let message = if self.machine.gates.is_empty() { message.take() } else { message.clone() };
+        self.pop();
+        self.stored += 1;
+        message
     }
 }
