@@ -91,10 +91,7 @@ impl<'a> Batch<'a> {
     /// [`Completions`](super::Completions) like any outcome.
     #[inline]
     #[must_use = "it goes to the completions"]
-    pub fn store(
-        &mut self,
-        store: impl FnOnce(&mut Option<Message>) -> Receipt,
-    ) -> Option<(Ticket, PublishOutcome)> {
+    pub fn store(&mut self, store: impl FnOnce(&mut Option<Message>) -> Receipt) -> Option<(Ticket, PublishOutcome)> {
         match &mut self.0 {
             Source::Any(source) => {
                 let (ticket, _) = source.peek()?;

@@ -16,7 +16,9 @@ const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 pub use backoff::{Backoff, Reconnect};
 pub use clock::Clock;
-pub use consume::{Batch, Consumer, ConsumerOptions, Delivery, DrainReport, FlushReport, Lease, Next, Position, ReleasePace};
+pub use consume::{
+    Batch, Consumer, ConsumerOptions, Delivery, DrainReport, FlushReport, Lease, Next, Position, ReleasePace,
+};
 pub use environment::Environment;
 pub use prefix::{PrefixError, PrefixTracker};
 pub use publish::{

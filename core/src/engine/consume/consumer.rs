@@ -234,7 +234,9 @@ impl Drop for Next<'_> {
 
 fn poll_one(shared: &Arc<Shared>, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
     let mut one = None;
-    shared.poll_take(waiting, cx, Want::One(&mut one)).map(|taken| taken.and_then(|taken| taken.map(|()| one).transpose()))
+    shared
+        .poll_take(waiting, cx, Want::One(&mut one))
+        .map(|taken| taken.and_then(|taken| taken.map(|()| one).transpose()))
 }
 
 /// Declares the channel, its dead-letter channel and its subscription.

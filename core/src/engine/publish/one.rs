@@ -134,9 +134,8 @@ impl Way<'_> {
         let looked = match self.place {
             Some(place) => Ok((place, self.shared.with(|lane| lane.take_or_wait(place, cx)))),
             None => {
-                let issued = issue(self.shared, message, Owner::One(None), |lane, place| {
-                    (place, lane.take_or_wait(place, cx))
-                });
+                let issued =
+                    issue(self.shared, message, Owner::One(None), |lane, place| (place, lane.take_or_wait(place, cx)));
                 match issued {
                     Ok(Issued::Confirmed(receipt)) => return Poll::Ready(Ok(receipt)),
                     Ok(Issued::Under(looked)) => Ok(looked),

@@ -94,7 +94,10 @@ impl Publisher {
     ///
     /// # Errors
     /// As [`publish`](Self::publish); and whatever `write` refuses, before anything is sent.
-    pub async fn publish_with(&self, write: impl FnOnce(&mut Message) -> std::result::Result<(), PublishError>) -> std::result::Result<Receipt, PublishError> {
+    pub async fn publish_with(
+        &self,
+        write: impl FnOnce(&mut Message) -> std::result::Result<(), PublishError>,
+    ) -> std::result::Result<Receipt, PublishError> {
         let mut message = Some(Message::new(Bytes::new()));
         if let Some(message) = &mut message {
             write(message)?;
