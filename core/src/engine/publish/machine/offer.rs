@@ -55,11 +55,8 @@ impl<W> BatchSource for Offer<'_, W> {
         self.taken += 1;
     }
     fn take(&mut self) -> Option<Message> {
-        // Confirmed from here on: nothing will ask for it again.
-        let slot = self.machine.outbox.front()?;
-        let message = &mut self.machine.slots[slot].message;
-        // While keys are held back, its key is asked for once more.
-        let message = if self.machine.gates.is_empty() { message.take() } else { message.clone() };
+        // A copy: should the generation die before its outcome comes, it is sent again.
+        let message = self.peek().map(|(_, message)| message.clone());
         self.pop();
         self.stored += 1;
         message

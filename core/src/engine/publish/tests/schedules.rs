@@ -126,6 +126,7 @@ fn knobs(random: &mut fastrand::Rng) -> Knobs {
         window: if random.bool() { usize::MAX } else { random.usize(1..64) },
         inline: random.bool(),
         delay: Duration::from_millis(random.u64(..2) * random.u64(..80)),
+        at_once: [0, 500, 990, 1000][random.usize(..4)],
         pending: share(random, 300),
         try_again: share(random, 100),
         refuse: share(random, 30),

@@ -26,6 +26,8 @@ pub(crate) struct Knobs {
     pub foreign: bool,
     /// Answers after up to this time, out of order.
     pub delay: Duration,
+    /// The share of confirmed messages, out of 1,000, that are taken whole and confirmed on the spot.
+    pub at_once: u32,
     /// Shares of faults, out of 1,000.
     pub pending: u32,
     pub try_again: u32,
@@ -55,6 +57,7 @@ impl Default for Knobs {
             inline: true,
             foreign: false,
             delay: Duration::ZERO,
+            at_once: 0,
             pending: 0,
             try_again: 0,
             refuse: 0,
@@ -324,8 +327,20 @@ impl Producer for SimProducer {
         for _ in 0..take {
             let (ticket, message) = batch.peek().expect("a batch gives as many as it says");
             let (ticket, message) = (ticket, message.clone());
-            batch.pop();
             let decided = self.decide(&message);
+            if let Some(PublishOutcome::Confirmed(receipt)) = &decided
+                && self.random.u32(..1000) < knobs.at_once
+            {
+                let owed = batch.store(|place| {
+                    assert_eq!(place.take().expect("it is there").id, message.id);
+                    receipt.clone()
+                });
+                if let Some((ticket, outcome)) = owed {
+                    self.unanswered.push_front((Instant::now(), ticket, outcome));
+                }
+                continue;
+            }
+            batch.pop();
             if self.sim.tracing {
                 println!("{:?} take {} as {ticket:?}: {decided:?}", self.sim.start.elapsed(), message.id);
             }
