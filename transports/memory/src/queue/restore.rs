@@ -60,7 +60,7 @@ impl State {
             expired,
             listed: false,
         };
-        let slot = self.slab.insert(stored, &message);
+        let slot = self.slab.insert(stored, &mut Some(message));
         self.bytes += u64::from(weight);
         self.next_uid = self.next_uid.max(number + 1);
         if held_for.is_zero() {
