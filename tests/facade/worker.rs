@@ -196,7 +196,7 @@ async fn extractors_give_what_they_say() {
         Both(lease, Body(size)): Both<Lease, Body>,
     ) -> Outcome {
         assert!(!lease.is_lost() && lease.generation() > 0);
-        let _ = lease.extend(Duration::from_secs(60));
+        assert_eq!(lease.extend(Duration::from_secs(60)).unwrap(), pontoon::Settled::Recorded);
         let key = meta.key().unwrap();
         assert!(meta.timestamp().is_some() && meta.dead_letter().is_none() && meta.redrives() == 0);
         assert_eq!((meta.source().to_string().as_str(), meta.attempt()), ("flights", attempt));

@@ -445,3 +445,40 @@ fn an_idle_consumer_rests() {
     });
     is_done.recv_timeout(Duration::from_secs(60)).expect("something spins while nothing happens");
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_what_nobody_asks_for_is_released_and_comes_again() {
+    for order in [Order::Unordered, Order::BLOCK] {
+        let rig = rig(order);
+        let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        // Two keys: of each, one message may run, the others wait their turn.
+        rig.publish(names.iter().map(|name| (name.as_str(), if name.as_str() < "5" { "a" } else { "b" }))).await;
+        let consumer = rig.consumer(|_| {}).await;
+        let mut batch = consumer.next_batch(4).await.unwrap().unwrap();
+        let expected = if order.is_ordered() { ["0", "5"].as_slice() } else { ["0", "1", "2", "3"].as_slice() };
+        assert_eq!((batch.len(), consumer.running()), (expected.len(), expected.len()));
+        let first = batch.next().unwrap();
+        assert_eq!((id(&first), first.attempt().at_least), (expected[0].to_owned(), 1));
+        drop(batch);
+        assert_eq!(consumer.running(), 1, "{order:?}");
+        assert_eq!(first.ack(), Settled::Recorded);
+        let mut seen = Vec::new();
+        while seen.len() < 9 {
+            let batch = timeout(Duration::from_secs(60), consumer.next_batch(3)).await.expect("in time");
+            for delivery in batch.unwrap().unwrap() {
+                seen.push(id(&delivery));
+                assert_eq!(delivery.ack(), Settled::Recorded);
+            }
+        }
+        let of = |key: std::ops::Range<u8>| {
+            let mut of_key = seen.iter().filter(|id| key.contains(&id.as_bytes()[0])).cloned().collect::<Vec<_>>();
+            if !order.is_ordered() {
+                of_key.sort();
+            }
+            of_key
+        };
+        assert_eq!(of(b'0'..b'5'), ["1", "2", "3", "4"], "{order:?}");
+        assert_eq!(of(b'5'..b'9' + 1), ["5", "6", "7", "8", "9"], "{order:?}");
+        assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
+    }
+}

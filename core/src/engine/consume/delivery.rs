@@ -196,16 +196,28 @@ pub struct Lease {
 
 impl Lease {
     /// Prolongs the lease to at least this long from now. The engine extends leases of running deliveries by itself;
-    /// this is for one long step that must not be interrupted.
-    pub fn extend(&self, by: Duration) -> Settled {
+    /// this is for one long step that must not be interrupted. Where leases last as long as the connection there is
+    /// nothing to prolong, and the answer is the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where leases end and *lease extension* is absent: the handler must be done in time.
+    pub fn extend(&self, by: Duration) -> Result<Settled> {
         let now = self.shared.clock.now();
         let mut core = self.shared.core();
+        if !core.machine.can_extend() {
+            drop(core);
+            let missing = Capability::LeaseExtension;
+            return Err(Error::new(ErrorKind::Unsupported, "extend lease", format!("`{missing}` is absent"))
+                .with("channel", &self.shared.source)
+                .with("capability", missing)
+                .with_help("be done before the lease ends, or choose a profile with longer leases"));
+        }
         let answer = core.machine.extend(self.slot, by, now);
         let stale = core.apply().stale > 0;
         let after = core.aftermath(0);
         drop(core);
         self.shared.after(after);
-        if stale { Settled::Stale } else { answer }
+        Ok(if stale { Settled::Stale } else { answer })
     }
 
     /// Whether the lease is over: lost, or the delivery settled.

@@ -14,7 +14,9 @@ use crate::driver::{
     OpenedConsumer, OpenedProducer, Producer, Receiver, Settled, Settler, Token, Transport,
 };
 use crate::engine::{Environment, Reconnect};
-use crate::{Capabilities, Capability, Channel, DeadLetterPolicy, Error, Level, Message, Result, Retry, Source};
+use crate::{
+    Capabilities, Capability, Channel, DeadLetterPolicy, Error, ErrorKind, Level, Message, Result, Retry, Source,
+};
 
 /// Hands out three messages per connection. The first connection never flushes, the second never stands.
 #[derive(Clone, Default)]
@@ -22,6 +24,7 @@ struct Stuck {
     opened: Arc<AtomicU32>,
     /// How often a flush was looked at.
     polled: Arc<AtomicU32>,
+    lease: Option<Duration>,
 }
 
 impl Stuck {
@@ -56,7 +59,9 @@ impl Transport for Stuck {
             return pending().await;
         }
         let half = |left| Half { generation: how.generation, left, polled: self.polled.clone() };
-        Ok(OpenedConsumer::new(half(3), half(0), Self::can()))
+        let mut opened = OpenedConsumer::new(half(3), half(0), Self::can());
+        opened.lease = self.lease;
+        Ok(opened)
     }
     fn extensions(&self) -> Extensions {
         Extensions::none()
@@ -108,7 +113,11 @@ impl Settler for Half {
 }
 
 async fn consumer() -> (Stuck, Consumer) {
-    let stuck = Stuck::default();
+    with_lease(None).await
+}
+
+async fn with_lease(lease: Option<Duration>) -> (Stuck, Consumer) {
+    let stuck = Stuck { lease, ..Stuck::default() };
     let mut channel = Channel::queue("work").unwrap();
     channel.dead_letter = DeadLetterPolicy::Discard;
     let reconnect = Reconnect::new(Duration::from_millis(1), Duration::from_millis(1));
@@ -159,4 +168,20 @@ async fn a_connection_that_answers_no_flush_is_replaced_and_so_is_an_attempt_tha
     assert_eq!((again.generation(), stuck.opened.load(Ordering::SeqCst)), (3, 3));
     again.ack_confirmed().await.unwrap();
     assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ends_and_cannot_be_extended_says_so() {
+    let hour = Duration::from_secs(3600);
+    let (_, consumer) = with_lease(Some(Duration::from_secs(30))).await;
+    let delivery = consumer.next().await.unwrap().unwrap();
+    let error = delivery.lease().extend(hour).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("lease extension"), "{error}");
+    assert_eq!(delivery.ack(), Settled::Recorded);
+
+    let (_, consumer) = with_lease(None).await;
+    let delivery = consumer.next().await.unwrap().unwrap();
+    assert_eq!(delivery.lease().extend(hour).unwrap(), Settled::Recorded, "it lasts as long as the connection");
+    assert_eq!(delivery.ack(), Settled::Recorded);
 }

@@ -67,7 +67,9 @@ pub(super) async fn open(
         hook_failed: env.hook_for(EventKind::PublishFailed),
     });
     let capabilities = transport.capabilities(&channel);
-    let shared = Arc::new(Shared::new(channel.clone(), machine, capabilities, env.next_seed(), env.clock()));
+    let volatile = options.allow_volatile.clone();
+    let shared = Shared::new(channel.clone(), machine, capabilities, volatile, env.next_seed(), env.clock());
+    let shared = Arc::new(shared);
     let opener = Opener {
         transport: transport.clone(),
         notices: degraded(&channel, env.hook_for(EventKind::Degraded)),

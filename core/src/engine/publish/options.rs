@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Capability;
 use crate::engine::Reconnect;
 
 /// Bounds and policy of one publisher.
@@ -21,6 +22,9 @@ pub struct PublisherOptions {
     pub resend: bool,
     /// How long to wait between attempts to reconnect.
     pub reconnect: Reconnect,
+    /// Capabilities whose volatile form suffices for messages that ask for them, such as a delay that does not survive a
+    /// restart of the broker; none by default.
+    pub allow_volatile: Vec<Capability>,
 }
 
 impl Default for PublisherOptions {
@@ -31,6 +35,7 @@ impl Default for PublisherOptions {
             deliver_within: Duration::from_secs(30),
             resend: true,
             reconnect: Reconnect::default(),
+            allow_volatile: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Capabilities, Capability, Delay, Error, ErrorKind, ErrorStatus, Message, Result};
+use crate::{Capabilities, Capability, Delay, Error, ErrorKind, ErrorStatus, Level, Message, Result};
 
 const FIRST_RESEND: Duration = Duration::from_millis(20);
 const LONGEST_RESEND: Duration = Duration::from_secs(2);
@@ -83,10 +83,15 @@ pub(super) fn too_large(len: usize, max: u64, capabilities: &Capabilities) -> Er
 }
 
 /// Compares what a single message asks for (delay, TTL, priority) with what the profile does.
-pub(super) fn check_asked(message: &Message, capabilities: &Capabilities, wall_ms: u64) -> Result<()> {
+pub(super) fn check_asked(
+    message: &Message,
+    capabilities: &Capabilities,
+    volatile: &[Capability],
+    wall_ms: u64,
+) -> Result<()> {
     let limits = &capabilities.limits;
     if let Some(delay) = message.delay() {
-        has(capabilities, Capability::PublishDelay)?;
+        has(capabilities, volatile, Capability::PublishDelay)?;
         let delay = match delay {
             Delay::For(delay) => delay,
             Delay::Until(then) => since_1970(then).saturating_sub(Duration::from_millis(wall_ms)),
@@ -98,10 +103,10 @@ pub(super) fn check_asked(message: &Message, capabilities: &Capabilities, wall_m
         }
     }
     if message.ttl().is_some() {
-        has(capabilities, Capability::MessageTtl)?;
+        has(capabilities, volatile, Capability::MessageTtl)?;
     }
     if let Some(priority) = message.priority() {
-        has(capabilities, Capability::Priority)?;
+        has(capabilities, volatile, Capability::Priority)?;
         if let Some(count) = limits.priorities
             && u16::from(priority) >= count
         {
@@ -115,13 +120,19 @@ fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn has(capabilities: &Capabilities, capability: Capability) -> Result<()> {
-    if capabilities.has(capability) {
+fn has(capabilities: &Capabilities, volatile: &[Capability], capability: Capability) -> Result<()> {
+    let (level, profile) = (capabilities.level(capability), capabilities.profile());
+    if capabilities.has(capability) || (level == Level::Volatile && volatile.contains(&capability)) {
         return Ok(());
     }
-    let (level, profile) = (capabilities.level(capability), capabilities.profile());
     let words = format!("the message asks for `{capability}`, which is {level} on profile {profile}");
-    Err(Error::new(ErrorKind::Unsupported, "publish", words).with("capability", capability).with("profile", profile))
+    let error = Error::new(ErrorKind::Unsupported, "publish", words);
+    let error = error.with("capability", capability).with("profile", profile);
+    Err(if level == Level::Volatile {
+        error.with_help("where losing it with a restart is acceptable, name it in `PublisherOptions::allow_volatile`")
+    } else {
+        error
+    })
 }
 
 fn beyond(capabilities: &Capabilities, limit: &'static str, asked: String, most: String) -> Error {

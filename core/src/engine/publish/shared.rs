@@ -18,7 +18,7 @@ use super::signal::Signal;
 use super::slots::{DIRECT_BLOCK, Owner};
 use crate::driver::{AnyProducer, Batch, CompletionSink, DirectBatch, Producer, Ticket};
 use crate::engine::Clock;
-use crate::{Capabilities, Channel, Error, IdGenerator, Message, Moment, PublishOutcome, Receipt, Result};
+use crate::{Capabilities, Capability, Channel, Error, IdGenerator, Message, Moment, PublishOutcome, Receipt, Result};
 
 /// The most messages offered in one call: what holds the lane must be short.
 pub(super) const MAX_BATCH: usize = DIRECT_BLOCK as usize;
@@ -42,6 +42,8 @@ pub(super) struct Lane {
     /// A producer that died, with its reason: for the pump to drop and replace.
     pub dead: Option<(AnyProducer, Error)>,
     pub capabilities: Capabilities,
+    /// Capabilities whose volatile form suffices.
+    volatile: Vec<Capability>,
     pub phase: Phase,
     pub report: Option<PublisherReport>,
     /// When the pump's timer fires.
@@ -118,6 +120,7 @@ impl Shared {
         channel: Channel,
         machine: Machine<Waker>,
         capabilities: Capabilities,
+        volatile: Vec<Capability>,
         seed: u64,
         clock: Clock,
     ) -> Self {
@@ -128,6 +131,7 @@ impl Shared {
                 producer: None,
                 dead: None,
                 capabilities,
+                volatile,
                 phase: Phase::Open,
                 report: None,
                 armed: Moment::NEVER,
@@ -417,7 +421,7 @@ impl Lane {
             return Err(policy::too_large(message.body.len(), max, &self.capabilities));
         }
         let plain = message.delay().is_none() && message.ttl().is_none() && message.priority().is_none();
-        if plain { Ok(()) } else { policy::check_asked(message, &self.capabilities, wall_ms) }
+        if plain { Ok(()) } else { policy::check_asked(message, &self.capabilities, &self.volatile, wall_ms) }
     }
 
     /// Gives the message what only the publisher knows.

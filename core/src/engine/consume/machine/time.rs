@@ -85,6 +85,11 @@ impl Machine {
         }
     }
 
+    /// Whether a lease can be prolonged, or needs not.
+    pub(crate) fn can_extend(&self) -> bool {
+        self.config.extend || self.config.lease.is_none()
+    }
+
     /// The application prolongs a lease itself.
     pub(crate) fn extend(&mut self, of: SlotRef, by: Duration, now: Moment) -> Settled {
         self.now = now;

@@ -218,6 +218,47 @@ async fn what_can_never_be_sent_is_refused_by_name_before_anything_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_volatile_delay_must_be_allowed_by_name() {
+    let mut sim = Sim::new(1, Knobs::default());
+    sim.capabilities.set(Capability::PublishDelay, Level::Volatile);
+    let delayed = || message(1).with_delay(Delay::For(Duration::from_secs(1)));
+    let error = rejected(open(&sim).await.publish(delayed()).await);
+    assert_eq!((error.kind(), error.context("capability")), (ErrorKind::Unsupported, Some("delay on publish")));
+    assert!(error.to_string().contains("allow_volatile"), "{error}");
+    let options = PublisherOptions { allow_volatile: vec![Capability::PublishDelay], ..Default::default() };
+    let publisher = Publisher::open(&sim.any(), queue(), options, &env()).await.unwrap();
+    publisher.publish(delayed()).await.unwrap();
+    let error = rejected(publisher.publish(message(2).with_ttl(Duration::from_secs(1))).await);
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "the one that was named, and no other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_stored_at_once_and_others_have_their_outcomes_in_order() {
+    // Most batches are stored whole, which lets the next one go directly; then one is not, or not all of it.
+    let sim = Sim::new(3, Knobs { at_once: 970, refuse: 30, ..Knobs::default() });
+    let publisher = open(&sim).await;
+    let mut refused = 0;
+    for round in 0..300 {
+        let ids: Vec<_> = (0..6).map(|n| MessageId::from(format!("{round}-{n}"))).collect();
+        let messages = ids.iter().map(|id| message(1).with_id(id.clone()));
+        let outcomes = publisher.publish_all(messages).await.into_outcomes();
+        assert_eq!(outcomes.len(), 6);
+        let store = lock(&sim.store);
+        for (id, outcome) in ids.iter().zip(&outcomes) {
+            assert_eq!(outcome.is_ok(), store.stored.contains(id), "{id}: {outcome:?}");
+            if let Err(error) = outcome {
+                assert_eq!(error.message().id, *id, "it hands back its own message");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    let stats = publisher.stats();
+    assert_eq!((stats.accepted, stats.rejected, stats.unresolved(), stats.late_completions), (1800, refused, 0, 0));
+    assert_eq!(publisher.close(Duration::from_secs(1)).await.abandoned, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ids_and_times_are_given_where_they_are_missing() {
     let sim = Sim::new(1, Knobs::default());
     let publisher = open(&sim).await;
