@@ -87,9 +87,9 @@ impl TappedDelivery {
     }
 
     /// Prolongs the lease, which is recorded where it was accepted.
-    pub fn extend(&self, by: Duration) -> Settled {
+    pub fn extend(&self, by: Duration) -> pontoon::Result<Settled> {
         let answer = self.inner().lease().extend(by);
-        if answer == Settled::Recorded {
+        if matches!(answer, Ok(Settled::Recorded)) {
             self.run.recorder().record(What::Extended { lease: self.lease, by: nanos(by) });
         }
         answer
