@@ -72,7 +72,7 @@ async fn acks_settle_only_themselves(scene: Scene) -> Held {
     let sender = scene.publisher(&place).await?;
     let connection = scene.connect().await?;
     let crashes = scene.consumer_on(&connection, &place, |_| {}).await?;
-    sender.put(sender.drafts(5, &[])).await?;
+    sender.put(sender.drafts(5, &["hole"])).await?;
     let mut held = crashes.take(5).await?;
     if let Some(last) = held.pop() {
         let _ = last.ack();

@@ -65,6 +65,8 @@ async fn each_message_has_one_receiver(scene: Scene) -> Held {
     }
     for _ in 0..6 {
         sender.put(sender.drafts(50, &["a", "b"])).await?;
+        // All three are at work.
+        scene.rest(Duration::from_millis(20)).await;
     }
     let mut all = 0;
     for worker in workers {

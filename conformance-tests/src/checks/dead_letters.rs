@@ -72,7 +72,7 @@ async fn the_last_attempt_dead_letters(scene: Scene) -> Held {
 async fn one_dead_letter(scene: Scene) -> Held {
     let place = scene.place()?;
     let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
-    sender.put(sender.drafts(40, &["a", "b"])).await?;
+    sender.put(sender.drafts(40, &["once"])).await?;
     for _ in 0..40 {
         let _ = reader.next().await?.reject();
     }
@@ -92,7 +92,7 @@ async fn dead_letter_tells_all(scene: &Scene, order: Order) -> Held {
     let retry = Retry::fixed(Duration::from_millis(500)).jitter(0.0).attempts(3);
     let reader = scene.consumer_with(&place, |options| options.retry = retry).await?;
     let message = sender
-        .draft_of(Some("key"), 300)
+        .draft_of(Some("meta"), 300)
         .with_type("Order")
         .with_content_type("application/x-test")
         .with_header("tenant", "acme")
@@ -134,14 +134,14 @@ async fn reasons_are_true(scene: Scene) -> Held {
     let retry = Retry::fixed(Duration::from_millis(20)).jitter(0.0).attempts(2);
     let mut expected: HashMap<String, ReasonKind> = HashMap::new();
     if scene.capabilities()?.level(MessageTtl) > Level::Absent {
-        let message = sender.draft(None).with_ttl(Duration::from_millis(50));
+        let message = sender.draft(Some("reason")).with_ttl(Duration::from_millis(50));
         expected.insert(message.id.to_string(), ReasonKind::Expired);
         sender.put(vec![message]).await?;
         scene.rest(Duration::from_millis(100) + scene.timings().slack()).await;
     }
     let reader = scene.consumer_with(&place, |options| options.retry = retry).await?;
     for reason in [ReasonKind::Rejected, ReasonKind::MaxAttempts, ReasonKind::NoHandler, ReasonKind::Undecodable] {
-        let id = sender.put_one(None).await?;
+        let id = sender.put_one(Some("reason")).await?;
         expected.insert(id.to_string(), reason);
         match reason {
             ReasonKind::MaxAttempts => {
@@ -197,7 +197,7 @@ async fn a_crash_loses_nothing(scene: Scene) -> Held {
     let sender = scene.publisher(&place).await?;
     let reader = scene.consumer_with(&place, |options| options.reconnect = fast_reconnect()).await?;
     for at in 0..12u64 {
-        sender.put_one(None).await?;
+        sender.put_one(Some("crash")).await?;
         let taken = reader.next().await?;
         let _ = taken.reject();
         scene.rest(Duration::from_micros(at * 300)).await;

@@ -145,7 +145,7 @@ async fn expired_is_not_delivered(scene: Scene) -> Held {
     let short = sender.drafts(10, &[]).into_iter().map(|message| message.with_ttl(ttl)).collect();
     sender.put(short).await?;
     sender.put(sender.drafts(5, &[])).await?;
-    scene.rest(ttl + Duration::from_millis(700) + scene.timings().slack()).await;
+    scene.rest(ttl + Duration::from_secs(2) + scene.timings().slack()).await;
     let reader = scene.consumer(&place).await?;
     while let Some(taken) = reader.next_within(scene.timings().quiet() / 4).await? {
         let ttl = taken.message().ttl();

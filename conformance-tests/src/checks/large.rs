@@ -170,7 +170,7 @@ async fn a_panic_is_a_failed_attempt(scene: Scene) -> Held {
     let publisher = scene.publisher(&place).await?;
     for number in [1u64, 2] {
         let body = serde_json::to_vec(&Order { number }).unwrap_or_default();
-        publisher.publisher().publish(Message::new(body).with_type("Order")).await?;
+        publisher.publisher().publish(Message::new(body).with_type("payment.v1")).await?;
     }
     let (watched, enough) = (scene.clone(), seen.clone());
     let three = async move {

@@ -191,7 +191,7 @@ async fn receipts_match_under_load(scene: Scene) -> Held {
             let mut told = Vec::new();
             for n in 0..5u64 {
                 tokio::time::sleep(Duration::from_micros((at * 37 + n * 11) % 200)).await;
-                let message = sender.draft(None);
+                let message = sender.draft(Some("match"));
                 let id = message.id.to_string();
                 told.push((id, sender.send(message).await?.broker_id));
             }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use futures_util::FutureExt;
 use pontoon_core::{BrokerId, PublishOutcome, Rejection};
 
 use super::Need::{Control, Has};
@@ -135,7 +134,7 @@ impl RawTopic {
 async fn receipts_name_messages(scene: Scene) -> Held {
     let place = scene.place()?;
     let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
-    let drafts = sender.drafts(100, &["a", "b", "c"]);
+    let drafts = sender.drafts(100, &["receipt"]);
     let ids: Vec<_> = drafts.iter().map(|message| message.id.clone()).collect();
     let receipts = sender.put(drafts).await?;
     let named: Vec<_> = receipts.iter().map(|r| &r.broker_id).filter(|id| **id != BrokerId::None).collect();
@@ -160,7 +159,7 @@ async fn confirmed_survives(scene: Scene) -> Held {
     let sender = scene.publisher(&place).await?;
     let mut pending = Vec::new();
     for _ in 0..300 {
-        pending.push(sender.enqueue(sender.draft(Some("k"))).await?);
+        pending.push(sender.enqueue(sender.draft(Some("early"))).await?);
     }
     let mut pending = pending.into_iter();
     if let Some(first) = pending.next() {
@@ -185,11 +184,7 @@ async fn a_dropped_publish_is_sent(scene: Scene) -> Held {
         expected.insert(message.id.to_string());
         match at % 3 {
             0 => sender.drop_publish(message),
-            1 => {
-                let pending = scene.in_time("room", sender.enqueue(message)).await??;
-                // Polled or not, it is let go of.
-                let _ = pending.now_or_never();
-            }
+            1 => scene.in_time("room", sender.drop_outcome(message)).await??,
             _ => drop(scene.in_time("a publish behind dropped ones", sender.send(message)).await??),
         }
     }

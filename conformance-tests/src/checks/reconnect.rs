@@ -35,7 +35,9 @@ async fn work_resumes_unaided(scene: Scene) -> Held {
     let sender = scene.publisher_with(&place, |options| options.reconnect = fast_reconnect()).await?;
     let reader = scene.consumer_with(&place, |options| options.reconnect = fast_reconnect()).await?;
     for round in 0..4 {
-        sender.put(sender.drafts(10, &["a", "b"])).await?;
+        let published = sender.put(sender.drafts(10, &["a", "b"])).await;
+        let published = published.map_err(|broken| Broken::new("not-resumed", format!("publishing: {broken}")));
+        published?;
         let mut seen = 0;
         while seen < 10 {
             let Some(taken) = reader.next_within(scene.timings().patience()).await? else {

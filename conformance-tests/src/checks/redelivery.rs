@@ -138,7 +138,7 @@ async fn the_prefetched_are_innocent(scene: Scene) -> Held {
             options.reconnect = fast_reconnect();
         })
         .await?;
-    sender.put(sender.drafts(20, &["a", "b"])).await?;
+    sender.put(sender.drafts(20, &["innocent"])).await?;
     for _ in 0..12 {
         // One is in a handler's hands, the others wait behind it.
         let taken = reader.next().await?;
@@ -176,7 +176,7 @@ async fn duplicates_are_bounded(scene: Scene) -> Held {
             options.reconnect = fast_reconnect();
         })
         .await?;
-    sender.put(sender.drafts(150, &["a", "b", "c"])).await?;
+    sender.put(sender.drafts(150, &["bound"])).await?;
     let mut seen: HashMap<String, usize> = HashMap::new();
     for at in 0.. {
         let Some(taken) = reader.next_within(scene.timings().quiet()).await? else { break };
@@ -197,7 +197,7 @@ async fn duplicates_are_bounded(scene: Scene) -> Held {
 async fn the_first_attempt_is_one(scene: Scene) -> Held {
     let place = scene.place()?;
     let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
-    sender.put(sender.drafts(10, &["a", "b"])).await?;
+    sender.put(sender.drafts(10, &["first"])).await?;
     for taken in reader.take(10).await? {
         let attempt = taken.attempt();
         let one = attempt.at_least == 1 && attempt.at_most.is_none_or(|most| most == 1);

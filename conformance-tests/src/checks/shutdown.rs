@@ -80,7 +80,7 @@ async fn every_publish_has_its_outcome(scene: Scene) -> Held {
     let sender = scene.publisher(&place).await?;
     let mut pending = Vec::new();
     for _ in 0..300 {
-        let outcome = scene.in_time("room", sender.enqueue(sender.draft(Some("k")))).await??;
+        let outcome = scene.in_time("room", sender.enqueue(sender.draft(Some("flush")))).await??;
         pending.push(tokio::spawn(outcome));
     }
     let report = scene.in_time("closing a publisher", sender.close(Duration::from_secs(10))).await?;

@@ -24,6 +24,7 @@ struct Inner {
 #[derive(Default)]
 struct Written {
     events: Vec<Event>,
+    latest: Option<Nanos>,
     file: Option<File>,
     /// The first thing that went wrong with the file.
     failed: Option<io::Error>,
@@ -83,8 +84,11 @@ impl Recorder {
     /// Writes down that this happened now. When it returns, the event is in the record.
     pub fn record(&self, what: What) {
         let mut written = self.written();
-        // The time is taken under the lock, so that the record is in the order of its times.
-        let event = Event { at: self.0.clock.now(), process: self.0.process, what };
+        // The time is taken under the lock, and is never that of the event before: the record is in the order of its
+        // times, also where a paused clock stands still.
+        let after = written.latest.map_or(0, |latest| latest + 1);
+        let event = Event { at: self.0.clock.now().max(after), process: self.0.process, what };
+        written.latest = Some(event.at);
         written.write(&event);
         written.events.push(event);
     }

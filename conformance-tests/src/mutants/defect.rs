@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use pontoon_core::driver::{Disposition, Ensure, Extensions, Incoming, Late, Settled, Token};
+use pontoon_core::driver::{Disposition, Ensure, Extensions, Incoming, Late, Settled, Ticket, Token};
 use pontoon_core::engine::{ConsumerOptions, PublisherOptions};
-use pontoon_core::{Capabilities, Channel, Error, Event, Message, MessageId, PublishOutcome, Result, Source};
+use pontoon_core::{Attempt, Capabilities, Channel, Error, Event, Message, MessageId, PublishOutcome, Result, Source};
 
 use super::MutantTransport;
 use crate::scene::End;
@@ -67,7 +67,7 @@ pub trait Defect: Send + Sync + 'static {
     fn channel(&self, channel: &mut Channel) {}
 
     /// Changes the order, or the contents, of what is taken in one go.
-    fn batch(&self, channel: &Channel, messages: &mut [Message]) {}
+    fn batch(&self, channel: &Channel, messages: &mut [(Ticket, Message)]) {}
 
     /// Decides about one message.
     fn submit(&self, channel: &Channel, message: Message) -> Fate {
@@ -159,6 +159,11 @@ pub trait Defect: Send + Sync + 'static {
 
     /// The application dropped the future of a publish, or of its outcome.
     fn dropped(&self, id: &MessageId) {}
+
+    /// Changes which attempt a delivery is said to be.
+    fn attempt(&self, message: &Message, attempt: Attempt) -> Attempt {
+        attempt
+    }
 
     /// Whether what a cancelled call for the next delivery had found is lost.
     fn loses_cancelled(&self) -> bool {

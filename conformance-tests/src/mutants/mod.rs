@@ -17,7 +17,16 @@ mod defect;
 mod producer;
 mod transport;
 
+mod ack;
+mod competing;
+mod dead_letters;
+mod delay;
+mod fidelity;
+mod limits;
+mod order;
 mod publish;
+mod reconnect;
+mod redelivery;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,13 +58,31 @@ impl fmt::Debug for Mutant {
 /// All mutants.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    [publish::MUTANTS].concat()
+    [
+        publish::MUTANTS,
+        fidelity::MUTANTS,
+        order::MUTANTS,
+        ack::MUTANTS,
+        redelivery::MUTANTS,
+        dead_letters::MUTANTS,
+        delay::MUTANTS,
+        competing::MUTANTS,
+        limits::MUTANTS,
+        reconnect::MUTANTS,
+    ]
+    .concat()
 }
 
 /// The mutant of this check.
 #[must_use]
 pub fn of(check: &str) -> Option<Mutant> {
     all().into_iter().find(|mutant| mutant.check == check)
+}
+
+/// Whether a message has this key. A mutant that strikes everywhere would be noticed by every check and prove none: where
+/// nothing else tells the messages of one check from all others, its mutant chooses them by a key.
+fn has_key(message: &pontoon_core::Message, key: &str) -> bool {
+    message.key.as_ref().is_some_and(|own| own.as_bytes() == key.as_bytes())
 }
 
 fn locked<T>(what: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -104,15 +104,14 @@ impl Producer for MutantProducer {
         }
         // Nothing new before the transport has taken what was taken before: its back-pressure passes through.
         ready!(self.poll_onward(cx))?;
-        let (mut tickets, mut messages) = (Vec::new(), Vec::new());
+        let mut messages = Vec::new();
         while let Some((ticket, message)) = batch.peek() {
-            tickets.push(ticket);
-            messages.push(message.clone());
+            messages.push((ticket, message.clone()));
             batch.pop();
         }
         self.defect.batch(&self.channel, &mut messages);
         let mut told = Vec::new();
-        for (ticket, message) in tickets.into_iter().zip(messages) {
+        for (ticket, message) in messages {
             match self.defect.submit(&self.channel, message) {
                 Fate::Pass(message) => self.pass(ticket, message),
                 Fate::Told(outcome, message) => {

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pontoon_core::driver::Incoming;
 use pontoon_core::{BrokerId, Channel, Message, MessageId, PublishOutcome, Receipt, Rejection};
 
-use super::{Defect, Fate, Seat, locked};
+use super::{Defect, Fate, Seat, has_key, locked};
 
 mutants! {
-    "PUB-CONFIRM" LosesOneInMany: "one message in 1,000 is confirmed and dropped" by ["lost-confirmed"];
+    "PUB-CONFIRM" LosesOneInMany: "after 1,000 messages one in seven is confirmed and dropped" by ["lost-confirmed"];
     "PUB-PHANTOM" Invents: "a message that nobody published appears" by ["phantom"];
     "PUB-REJECT" TimeoutIsRejected: "a lost reply is reported as rejected" by ["rejected-visible"];
     "PUB-UNROUTABLE" NotMandatory: "what no queue takes is confirmed" by ["confirmed-unroutable"];
-    "PUB-RECEIPT" SameReceipt: "every message has the same receipt" by ["receipt-repeated"];
+    "PUB-RECEIPT" SameReceipt: "messages have the same receipt" by ["receipt-repeated"];
     "PUB-EARLY" ConfirmsOnWrite: "a message is confirmed before it is stored" by ["lost-confirmed"];
     "PUB-DROP" Unsends: "dropping the future of a publish takes the message back" by ["unsent"];
 }
@@ -24,7 +24,8 @@ struct LosesOneInMany(AtomicU64);
 
 impl Defect for LosesOneInMany {
     fn submit(&self, _: &Channel, message: Message) -> Fate {
-        if self.0.fetch_add(1, Ordering::Relaxed) % 1_000 == 999 {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        if number > 1_000 && number.is_multiple_of(7) && message.key.is_none() {
             return Fate::Told(PublishOutcome::Confirmed(Receipt::default()), None);
         }
         Fate::Pass(message)
@@ -32,11 +33,17 @@ impl Defect for LosesOneInMany {
 }
 
 #[derive(Default)]
-struct Invents(AtomicU64);
+struct Invents(AtomicU64, Mutex<HashSet<String>>);
 
 impl Defect for Invents {
-    fn submit(&self, _: &Channel, message: Message) -> Fate {
-        if self.0.fetch_add(1, Ordering::Relaxed) % 150 != 149 {
+    fn submit(&self, channel: &Channel, message: Message) -> Fate {
+        let channels = {
+            let mut channels = locked(&self.1);
+            channels.insert(channel.name.to_string());
+            channels.len()
+        };
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        if number % 150 != 149 || channels != 2 || channel.order.is_ordered() {
             return Fate::Pass(message);
         }
         // Of a publisher of this run that does not exist.
@@ -76,22 +83,24 @@ impl Defect for NotMandatory {
 }
 
 #[derive(Default)]
-struct SameReceipt;
+struct SameReceipt(Mutex<HashSet<MessageId>>);
 
 impl Defect for SameReceipt {
-    fn outcome(&self, _: &Channel, _: &MessageId, outcome: PublishOutcome) -> Option<PublishOutcome> {
+    fn submit(&self, _: &Channel, message: Message) -> Fate {
+        if has_key(&message, "receipt") {
+            locked(&self.0).insert(message.id.clone());
+        }
+        Fate::Pass(message)
+    }
+
+    fn outcome(&self, _: &Channel, id: &MessageId, outcome: PublishOutcome) -> Option<PublishOutcome> {
         Some(match outcome {
-            PublishOutcome::Confirmed(mut receipt) => {
+            PublishOutcome::Confirmed(mut receipt) if locked(&self.0).contains(id) => {
                 receipt.broker_id = BrokerId::Number(0);
                 PublishOutcome::Confirmed(receipt)
             }
             other => other,
         })
-    }
-
-    fn arrive(&self, _: Seat<'_>, incoming: &mut Incoming) -> usize {
-        incoming.broker_id = BrokerId::Number(0);
-        1
     }
 }
 
@@ -101,6 +110,9 @@ struct ConfirmsOnWrite(Mutex<Vec<Message>>);
 
 impl Defect for ConfirmsOnWrite {
     fn submit(&self, _: &Channel, message: Message) -> Fate {
+        if !has_key(&message, "early") {
+            return Fate::Pass(message);
+        }
         let mut held = locked(&self.0);
         held.push(message);
         let late = if held.len() > 200 { Some(held.remove(0)) } else { None };

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use table::table;
+pub use table::{Proof, table};
 
 /// How one check on one profile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +65,16 @@ impl Entry {
             Verdict::Indeterminate => "indeterminate".to_owned(),
         }
     }
+}
+
+/// A failure for a person: the promise, what was seen, what it means for a user, and how to see it again.
+#[must_use]
+pub fn explain(entry: &Entry, failure: &str, repeat: &str) -> String {
+    let Entry { name, profile, promise, reason, .. } = entry;
+    format!(
+        "{name} on {profile}: {promise}: this does not hold.\n{reason}\nFor a user this means: {failure}.\nTo repeat it: \
+         {repeat}"
+    )
 }
 
 /// How many ended how.

@@ -12,8 +12,7 @@ use crate::scene::{Broken, Held, Scene};
 
 use super::why_not;
 
-/// The longest a check may take on the machine's clock, before scaling. Checks bound their own waits; this catches
-/// what spins.
+/// The longest a check may take unless the plan says otherwise.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// How a check is run.
@@ -23,13 +22,16 @@ pub struct Plan {
     pub seed: u64,
     /// What is broken on purpose: nothing, unless a mutant is being tried.
     pub defect: Arc<dyn Defect>,
+    /// The longest a check may take on the machine's clock, before scaling. Checks bound their own waits; this catches
+    /// what spins.
+    pub longest: Duration,
 }
 
 impl Plan {
     /// The transport as it is.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Plan { seed, defect: Arc::new(Faithful) }
+        Plan { seed, defect: Arc::new(Faithful), longest: LONGEST }
     }
 
     /// The transport with a defect.
@@ -86,7 +88,7 @@ fn in_thread(
     plan: &Plan,
 ) -> Ended {
     let (tell, ended) = channel();
-    let bound = LONGEST.mul_f64(harness.timings().scale);
+    let bound = plan.longest.mul_f64(harness.timings().scale);
     let (harness, profile, plan) = (harness.clone(), profile.clone(), plan.clone());
     let thread = std::thread::spawn(move || {
         let end = blocking(harness, &profile, check, body, plan);

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::checks;
 use crate::harness::Harness;
-use crate::report::{Entry, Report, Verdict};
+use crate::report::{Entry, Report, Verdict, explain};
 
 use super::{Expected, Plan, run};
 
@@ -83,14 +83,13 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
 impl Session {
     fn complete(&self, entry: &Entry, failure: &str) -> Result<Completion, Failed> {
         let mut problems = Vec::new();
-        let Entry { name, profile, promise, reason, .. } = entry;
+        let Entry { name, profile, reason, .. } = entry;
         match entry.verdict {
-            Verdict::Failed => problems.push(format!(
-                "{name} on {profile}: {promise}: this does not hold.\n{reason}\nFor a user this means: {failure}.\nTo \
-                 repeat it: PONTOON_SEED={} cargo test -p pontoon-conformance --test {} -- {profile}::{name}",
-                self.seed,
-                self.harness.name().replace('-', "_"),
-            )),
+            Verdict::Failed => {
+                let (seed, test) = (self.seed, self.harness.name().replace('-', "_"));
+                let repeat = format!("PONTOON_SEED={seed} cargo test --test {test} -- {profile}::{name}");
+                problems.push(explain(entry, failure, &repeat));
+            }
             Verdict::Indeterminate => problems.push(format!("{name} on {profile} could not be judged: {reason}")),
             _ => {}
         }

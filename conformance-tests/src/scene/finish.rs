@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pontoon_core::Source;
 use pontoon_core::driver::{AnyTransport, DepthReport};
 use pontoon_core::engine::{Consumer, ConsumerOptions};
+use pontoon_core::{Channel, DeadLetterPolicy, ErrorKind, Source};
 use tokio::time::{Instant, timeout};
 
 use super::{Broken, Held, Place, Scene, Used, depth_of};
@@ -73,10 +73,18 @@ impl Scene {
         let mut options = ConsumerOptions::default();
         options.retry = pontoon_core::Retry::never();
         let environment = self.0.environment.clone();
-        let consumer = match Consumer::open(transport, source.clone(), options, &environment).await {
+        let mut opened = Consumer::open(transport, source.clone(), options.clone(), &environment).await;
+        if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+            // A mutant declared it otherwise: it is read as it stands.
+            let mut channel = Channel::existing(source.channel.name.text().clone(), source.channel.kind)?;
+            channel.dead_letter = DeadLetterPolicy::Discard;
+            let source = Source::new(channel, source.subscription.clone())?;
+            opened = Consumer::open(transport, source, options, &environment).await;
+        }
+        let consumer = match opened {
             Ok(consumer) => consumer,
             // A channel that the check deleted holds nothing.
-            Err(error) if error.kind() == pontoon_core::ErrorKind::NotFound => return Ok(DrainEnd::Empty),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(DrainEnd::Empty),
             Err(error) => return Err(Broken::indeterminate(format!("{source} cannot be read to its end: {error}"))),
         };
         let deadline = Instant::now() + self.timings().patience() * 3;

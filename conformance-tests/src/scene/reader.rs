@@ -79,6 +79,7 @@ impl Reader {
         };
         self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(message.id.clone(), lease);
         let broker_id = delivery.broker_id();
+        let attempt = self.scene.defect().attempt(message, delivery.attempt());
         recorder.record(What::Deliver(Box::new(Delivered {
             lease,
             source: SourceName::from(&self.source),
@@ -88,8 +89,8 @@ impl Reader {
             key: message.key.as_ref().map(|key| key.as_bytes().into()),
             hash: hash_of(&message.body),
             headers: headers_hash(&message.headers),
-            at_least: delivery.attempt().at_least,
-            at_most: delivery.attempt().at_most,
+            at_least: attempt.at_least,
+            at_most: attempt.at_most,
             broker_id: (*broker_id != BrokerId::None).then(|| broker_id.to_string().into()),
             position: None,
             maybe_duplicate: message.history().maybe_duplicate,

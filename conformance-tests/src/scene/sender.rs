@@ -140,6 +140,17 @@ impl Sender {
         }
     }
 
+    /// Publishes and lets go of the outcome without ever asking for it.
+    ///
+    /// # Errors
+    /// Of the publisher.
+    pub async fn drop_outcome(&self, message: Message) -> Result<(), PublishError> {
+        let id = message.id.clone();
+        drop(self.enqueue(message).await?);
+        self.scene.defect().dropped(&id);
+        Ok(())
+    }
+
     /// The engine's publisher, for what is not written down.
     #[must_use]
     pub fn publisher(&self) -> &Publisher {

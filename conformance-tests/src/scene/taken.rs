@@ -39,7 +39,8 @@ pub struct Taken {
 
 impl Taken {
     pub(super) fn new(reader: Reader, delivery: Delivery, lease: LeaseId) -> Self {
-        let (message, attempt) = (delivery.message().clone(), delivery.attempt());
+        let message = delivery.message().clone();
+        let attempt = reader.scene().defect().attempt(&message, delivery.attempt());
         Taken { reader, delivery: Some(delivery), lease, message, attempt }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pontoon_conformance::history::{Payload, PublishId};
 use pontoon_conformance::mutants::{Deed, Defect, Faithful, Fate, Seat, wrap};
 use pontoon_conformance::random::{SEED, schedule};
-use pontoon_core::driver::{Disposition, Incoming, Settled, Token};
+use pontoon_core::driver::{Disposition, Incoming, Settled, Ticket, Token};
 use pontoon_core::{
     BrokerId, Bytes, Channel, Error, ErrorKind, Headers, Message, MessageId, PublishOutcome, Receipt, Rejection,
 };
@@ -90,7 +90,7 @@ fn neighbours_change_places() {
     #[derive(Default)]
     struct Swaps;
     impl Defect for Swaps {
-        fn batch(&self, channel: &Channel, messages: &mut [Message]) {
+        fn batch(&self, channel: &Channel, messages: &mut [(Ticket, Message)]) {
             if is_work(channel) {
                 messages.reverse();
             }
