@@ -1,16 +1,16 @@
 //! The server as a process of its own: started, killed, paused and restarted by a test.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pontoon_core::{Error, ErrorKind, Result};
+use pontoon_core::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Hurt;
+use crate::program::{ASKED, built, failed};
 
 /// How to start a [`MemoryServer`].
 #[derive(Clone, Debug, Default)]
@@ -36,18 +36,6 @@ enum Program {
     This,
 }
 
-/// Set for a program that is to be a memory server.
-const ASKED: &str = "PONTOON_RUN_MEMORY_SERVER";
-
-/// Makes this process a memory server where [`ServerOptions::in_this_program`] started it as one; it then does not
-/// return. Else it does nothing. To be called first of all in `main`.
-pub fn run_if_asked() {
-    if std::env::var_os(ASKED).is_some() {
-        let code = crate::cli::main();
-        std::process::exit(if code == std::process::ExitCode::SUCCESS { 0 } else { 1 });
-    }
-}
-
 impl ServerOptions {
     /// Says when the file is synchronised.
     #[must_use]
@@ -70,7 +58,7 @@ impl ServerOptions {
         self
     }
 
-    /// Starts the program that runs now, which begins with [`run_if_asked`]: nothing needs to be built.
+    /// Starts the program that runs now, which begins with [`run_if_asked`](crate::run_if_asked): nothing needs to be built.
     #[must_use]
     pub fn in_this_program(mut self) -> Self {
         self.program = Program::This;
@@ -96,10 +84,6 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const PORT_WITHIN: Duration = Duration::from_secs(5);
 
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
-
-fn failed(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, "run memory server", what)
-}
 
 impl MemoryServer {
     /// Starts a server that holds nothing.
@@ -247,28 +231,4 @@ impl Drop for MemoryServer {
         let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// The program of this package, built once for each process that asks.
-fn built() -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
-}
-
-/// Builds the program in the profile of tests, most of whose dependencies may be built already.
-fn build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--profile", "test", "--bin", "pontoon-memory-server", "--message-format", "json"])
-        .arg("--manifest-path")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
-        .output()
-        .map_err(|error| failed("cannot run cargo to build the program").with_source(error))?;
-    if !output.status.success() {
-        return Err(failed(format!("cannot build the program: {}", String::from_utf8_lossy(&output.stderr))));
-    }
-    // Of all messages one names an executable.
-    let told = String::from_utf8_lossy(&output.stdout);
-    let path = told.split("\"executable\":\"").nth(1).and_then(|rest| rest.split('"').next());
-    path.map(PathBuf::from).ok_or_else(|| failed("cargo did not say where the program is"))
 }

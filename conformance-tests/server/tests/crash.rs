@@ -33,6 +33,9 @@ struct History {
     seen: BTreeSet<u64>,
     /// Acknowledged for good.
     acked: BTreeSet<u64>,
+    /// Acknowledged, and nobody could say whether for good; not delivered since.
+    tried: BTreeSet<u64>,
+    dead: BTreeSet<u64>,
     deliveries: u64,
     violations: Vec<String>,
 }
@@ -76,8 +79,8 @@ async fn publish(publisher: Publisher, history: Arc<Mutex<History>>, stop: Arc<A
     let _ = publisher.close(BOUND).await;
 }
 
-/// Acknowledges everything, a few at a time, each for good.
-async fn consume(consumer: Consumer, history: Arc<Mutex<History>>) {
+/// Handles everything until there is nothing more: acknowledges for good, or at random fails, gives back, rejects.
+async fn consume(consumer: Consumer, history: Arc<Mutex<History>>, mut random: Option<fastrand::Rng>) {
     while let Some(next) = consumer.next().await {
         let delivery = next.unwrap();
         let message = delivery.message();
@@ -85,6 +88,7 @@ async fn consume(consumer: Consumer, history: Arc<Mutex<History>>) {
         {
             let mut history = history.lock().unwrap();
             history.deliveries += 1;
+            history.tried.remove(&id);
             if message.headers.get("n") != Some(&HeaderValue::Int(id as i64)) || message.key != Some((id % KEYS).into())
             {
                 history.violations.push(format!("{id} came changed"));
@@ -102,15 +106,39 @@ async fn consume(consumer: Consumer, history: Arc<Mutex<History>>) {
                 }
             }
         }
-        if delivery.ack_confirmed().await.is_ok() {
-            history.lock().unwrap().acked.insert(id);
+        match random.as_mut().map_or(9, |random| random.u32(0..10)) {
+            0 => drop(delivery.retry(None, "asked to fail")),
+            1 => drop(delivery),
+            2 => drop(delivery.reject("asked to reject")),
+            _ => {
+                history.lock().unwrap().tried.insert(id);
+                if delivery.ack_confirmed().await.is_ok() {
+                    history.lock().unwrap().acked.insert(id);
+                }
+            }
         }
+    }
+}
+
+/// Notes what is dead-lettered.
+async fn bury(consumer: Consumer, history: Arc<Mutex<History>>) {
+    while let Some(next) = consumer.next().await {
+        let letter = next.unwrap();
+        let id = u64::from_be_bytes(letter.message().body[..].try_into().unwrap());
+        let mut history = history.lock().unwrap();
+        let reason = letter.message().history().dead_letter.as_ref().and_then(|info| info.reason);
+        if !matches!(reason, Some(ReasonKind::Rejected | ReasonKind::MaxAttempts)) {
+            history.violations.push(format!("{id} was dead-lettered as {reason:?}"));
+        }
+        history.dead.insert(id);
+        let _ = letter.ack();
     }
 }
 
 /// A run under load, hurt by `hurt`, then judged. Gives how often somebody connected again.
 async fn run(
     options: ServerOptions,
+    at_random: bool,
     hurt: impl AsyncFnOnce(MemoryServer, &mut fastrand::Rng) -> MemoryServer,
     faults: u32,
 ) -> u64 {
@@ -120,7 +148,8 @@ async fn run(
     let transport: AnyTransport = connect(&server.url()).await.unwrap();
     let reconnects = Arc::new(AtomicU64::new(0));
     let env = Environment::new().seeded(seed).with_hook(Arc::new(Counts(reconnects.clone())));
-    let channel = ordered("work", Order::FallBehind);
+    let mut channel = ordered("work", if at_random { Order::BLOCK } else { Order::FallBehind });
+    channel.dead_letter = DeadLetterPolicy::To(ChannelName::new("work.dead").unwrap());
     let history = Arc::new(Mutex::new(History::default()));
     let stop = Arc::new(AtomicBool::new(false));
     // Back quickly, so that most kills meet everybody at work.
@@ -129,15 +158,22 @@ async fn run(
     publishing.reconnect = reconnect;
     let mut consuming = ConsumerOptions::default();
     consuming.reconnect = reconnect;
+    consuming.retry = Retry::fixed(Duration::from_millis(5)).attempts(4);
+    consuming.release_pace.first = Duration::from_millis(5);
     let publisher = Publisher::open(&transport, channel.clone(), publishing, &env).await.unwrap();
     let mut consumers = Vec::new();
     for _ in 0..2 {
         let consumer = Consumer::open(&transport, source(&channel), consuming.clone(), &env).await.unwrap();
         for _ in 0..4 {
-            tokio::spawn(consume(consumer.clone(), history.clone()));
+            let random = at_random.then(|| random.fork());
+            tokio::spawn(consume(consumer.clone(), history.clone(), random));
         }
         consumers.push(consumer);
     }
+    let dead = Source::new(channel.dead_letter_channel().unwrap(), None).unwrap();
+    let dead = Consumer::open(&transport, dead, consuming, &env).await.unwrap();
+    tokio::spawn(bury(dead.clone(), history.clone()));
+    consumers.push(dead);
     let publishing = tokio::spawn(publish(publisher, history.clone(), stop.clone()));
     let server = hurt(server, &mut random).await;
     stop.store(true, Ordering::Relaxed);
@@ -146,7 +182,8 @@ async fn run(
     // Everything confirmed comes in the end.
     let missing = || {
         let history = history.lock().unwrap();
-        history.confirmed.difference(&history.seen).count()
+        let ended = |id: &&u64| [&history.acked, &history.tried, &history.dead].iter().any(|set| set.contains(*id));
+        history.confirmed.iter().filter(|id| !ended(id)).count()
     };
     let begin = Instant::now();
     while missing() > 0 && begin.elapsed() < Duration::from_secs(30) {
@@ -158,12 +195,13 @@ async fn run(
     }
     let history = history.lock().unwrap();
     println!(
-        "seed {seed}: issued {} confirmed {} unknown {} rejected {} deliveries {} reconnects {}",
+        "seed {seed}: issued {} confirmed {} unknown {} rejected {} deliveries {} dead {} reconnects {}",
         history.issued,
         history.confirmed.len(),
         history.unknown.len(),
         history.rejected.len(),
         history.deliveries,
+        history.dead.len(),
         reconnects.load(Ordering::Relaxed),
     );
     assert!(history.violations.is_empty(), "seed {seed}: {:?}", &history.violations[..history.violations.len().min(5)]);
@@ -192,7 +230,13 @@ async fn kill_again_and_again(mut server: MemoryServer, random: &mut fastrand::R
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_confirmed_is_lost_over_twenty_kills() {
-    let reconnects = run(options(), kill_again_and_again, KILLS).await;
+    let reconnects = run(options(), false, kill_again_and_again, KILLS).await;
+    assert!(reconnects >= u64::from(KILLS), "every kill is noticed by somebody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_and_dead_letters_survive_twenty_kills() {
+    let reconnects = run(options(), true, kill_again_and_again, KILLS).await;
     assert!(reconnects >= u64::from(KILLS), "every kill is noticed by somebody");
 }
 
@@ -207,5 +251,5 @@ async fn nothing_confirmed_is_lost_over_pauses() {
         }
         server
     };
-    run(options().with_sync("always"), pause, PAUSES).await;
+    run(options().with_sync("always"), false, pause, PAUSES).await;
 }

@@ -55,21 +55,28 @@ async fn a_number_is_not_used_again_whatever_became_of_its_message() {
 #[tokio::test]
 async fn a_token_from_before_settles_nothing() {
     let mut stage = Stage::new(queue("q")).await;
-    stage.publisher.put(message("a")).await;
+    stage.publisher.publish_all((0..12).map(|n| message(&n.to_string()))).await.unwrap();
     let before = stage.consumer.one().await;
     let Stage { mut server, transport, channel, mut consumer, .. } = stage;
     server.restart().unwrap();
-    let mut after = Consumer::open(&transport, &source(&channel)).await;
-    let again = after.one().await;
-    assert_eq!(again.token.position, before.token.position, "alike but for the connection");
-    for disposition in [Disposition::Ack, Disposition::Retry { after: Duration::ZERO, failures: 1 }] {
-        assert_eq!(after.settle(before.token, disposition), Settled::Stale);
+    // More connections than there were before: were they counted from the same number, one would be taken for it.
+    let mut others = Vec::new();
+    for _ in 0..12 {
+        let mut after = Consumer::open(&transport, &source(&channel)).await;
+        let again = after.one().await;
+        assert_eq!(again.token.position, before.token.position, "alike but for the connection");
+        for disposition in [Disposition::Ack, Disposition::Retry { after: Duration::ZERO, failures: 1 }] {
+            assert_eq!(after.settle(before.token, disposition), Settled::Stale);
+        }
+        others.push((after, again));
     }
     // The old half learns of the loss, and then knows.
     let error = consumer.news(1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection);
     assert_eq!(consumer.settle(before.token, Disposition::Ack), Settled::Stale);
-    after.end(again.token, Disposition::Ack).await;
+    for (mut after, again) in others {
+        after.end(again.token, Disposition::Ack).await;
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use pontoon_core::Result;
 use pontoon_core::driver::{Disposition, Inbox, Late, Receiver, Settled, Settler, Token};
 
-use super::shared::{Both, News, Shared};
+use super::news::{Both, News};
+use super::shared::Shared;
 use super::socket::closed;
 use crate::protocol::{Kind, Put};
 

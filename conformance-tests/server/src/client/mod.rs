@@ -4,6 +4,7 @@ mod config;
 mod consumer;
 mod extensions;
 mod link;
+mod news;
 mod producer;
 mod shared;
 mod socket;

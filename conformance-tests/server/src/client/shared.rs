@@ -2,51 +2,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use pontoon_core::driver::{Incoming, Late, LateKind, Token};
 use pontoon_core::{BrokerId, Error};
 
 use super::link::Link;
+use super::news::{Both, News};
 use super::socket::{Socket, closed, malformed};
 use crate::protocol::{Kind, Malformed, Take, frame, take_error, take_message};
 
 /// How many frames one poll takes.
 const FRAMES: usize = 256;
-
-/// Wakes both halves: the connection knows one waker, and either half may have been the last to poll.
-#[derive(Default)]
-pub(super) struct Both {
-    pub(super) receiver: Mutex<Option<Waker>>,
-    pub(super) settler: Mutex<Option<Waker>>,
-}
-
-impl Both {
-    pub(super) fn keep(slot: &Mutex<Option<Waker>>, waker: &Waker) {
-        let mut kept = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            *kept = Some(waker.clone());
-        }
-    }
-
-    fn wake_one(slot: &Mutex<Option<Waker>>) {
-        let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Wake for Both {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        Both::wake_one(&self.receiver);
-        Both::wake_one(&self.settler);
-    }
-}
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -87,37 +54,7 @@ impl Shared {
 
     /// Wakes whom there is news for. Never under the lock: a waker may run what it wakes.
     pub(super) fn tell(&self, news: News) {
-        if news.receiver || news.again {
-            Both::wake_one(&self.both.receiver);
-        }
-        if news.settler || news.again {
-            Both::wake_one(&self.both.settler);
-        }
-    }
-}
-
-/// For whom there is news.
-#[derive(Clone, Copy, Debug, Default)]
-#[must_use]
-pub(super) struct News {
-    pub(super) receiver: bool,
-    pub(super) settler: bool,
-    /// More has arrived than one poll takes: somebody has to poll again.
-    pub(super) again: bool,
-}
-
-impl News {
-    /// The connection has ended.
-    const FOR_BOTH: News = News { receiver: true, settler: true, again: false };
-
-    /// What the settler still has to hear, of what the receiver found.
-    pub(super) fn but_receiver(self) -> Self {
-        News { receiver: false, ..self }
-    }
-
-    /// What the receiver still has to hear, of what the settler found.
-    pub(super) fn but_settler(self) -> Self {
-        News { settler: false, ..self }
+        self.both.tell(news);
     }
 }
 
