@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod brokers;
 pub mod campaign;
+pub mod conformance;
 pub mod features;
 pub mod instructions;
 pub mod licences;
@@ -35,6 +36,8 @@ enum Task {
     Brokers(brokers::Options),
     /// Run what takes long: schedules with many seeds, mutants of the engine.
     Campaign(campaign::Options),
+    /// Run the conformance suite on each transport, with one line of totals and a report.
+    Conformance(conformance::Options),
     /// Check each feature of each library alone, and none at all.
     Features,
     /// Count the instructions of a message and compare them with the limits in benches/limits.toml.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Brokers(options) => brokers::run(&options),
         Task::Campaign(options) => campaign::run(&options),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Features => features::run(),
         Task::Instructions(options) => instructions::run(&options),
         Task::Licences => licences::run(),

@@ -5,6 +5,7 @@
 mod brokers;
 mod campaign;
 mod command;
+mod conformance;
 mod instructions;
 mod licences;
 mod process;
