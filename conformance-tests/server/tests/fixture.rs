@@ -46,3 +46,30 @@ fn a_server_that_is_down_takes_no_signal_and_starts_again_on_its_port() {
     server.restart().unwrap();
     assert_eq!(server.url(), url);
 }
+
+#[test]
+fn the_process_ends_with_whoever_started_it() {
+    let folder = std::env::temp_dir().join(format!("pontoon-stdin-{}", std::process::id()));
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_pontoon-memory-server"))
+        .args(["--while-stdin", "--data"])
+        .arg(&folder)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has begun when it says so, and what it was told to end with is still there.
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(process.stdout.take().unwrap()), &mut line).unwrap();
+    assert!(line.contains("listening") && process.try_wait().unwrap().is_none(), "{line}");
+    drop(process.stdin.take());
+    let begin = std::time::Instant::now();
+    let ended = loop {
+        match process.try_wait().unwrap() {
+            None if begin.elapsed() < common::BOUND => std::thread::yield_now(),
+            ended => break ended,
+        }
+    };
+    let _ = process.kill();
+    std::fs::remove_file(&folder).unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+}

@@ -86,8 +86,11 @@ async fn faults_of_the_model_come_over_the_socket() {
     stage.server.hurt(Hurt::Fault(Fault::ExpireLease, once)).await.unwrap();
     stage.publisher.put(message("c")).await;
     let mut lost = Vec::new();
-    while lost.is_empty() {
-        lost = stage.consumer.news(1).await.unwrap().1;
+    for _ in 0..3 {
+        lost.append(&mut stage.consumer.news(1).await.unwrap().1);
+        if !lost.is_empty() {
+            break;
+        }
     }
     assert_eq!(lost, [second.token]);
 

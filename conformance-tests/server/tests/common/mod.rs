@@ -115,9 +115,12 @@ impl Consumer {
     /// As many messages as that.
     pub async fn take(&mut self, count: usize) -> Vec<Incoming> {
         let mut found = Vec::new();
-        while found.len() < count {
-            found.append(&mut self.news(count - found.len()).await.unwrap().0);
-        }
+        let all = async {
+            while found.len() < count {
+                found.append(&mut self.news(count - found.len()).await.unwrap().0);
+            }
+        };
+        timeout(BOUND, all).await.expect("so many within the bound");
         found
     }
 
