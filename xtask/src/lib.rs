@@ -34,7 +34,7 @@ enum Task {
     Bench(bench::Options),
     /// Start, stop and hurt real brokers.
     Brokers(brokers::Options),
-    /// Run what takes long: schedules with many seeds, mutants of the engine.
+    /// Run what takes long: schedules with many seeds, a soak, fuzzed inputs, mutants of the engine.
     Campaign(campaign::Options),
     /// Run the conformance suite on each transport, with one line of totals and a report.
     Conformance(conformance::Options),

@@ -99,6 +99,26 @@ mod tests {
     }
 
     #[test]
+    fn every_bit_of_a_seed_counts() {
+        let env = Environment::new().seeded(u64::MAX);
+        assert_ne!(env.next_seed(), env.next_seed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_handles_share_one_clock() {
+        let env = Environment::new();
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        let since_start = env.clock().now().since(crate::Moment::ZERO);
+        assert_eq!(since_start, std::time::Duration::from_secs(10));
+    }
+
+    #[test]
+    fn debug_tells_whether_there_is_a_hook() {
+        let text = format!("{:?}", Environment::new());
+        assert!(text.contains("hook: false"), "{text}");
+    }
+
+    #[test]
     fn the_hook_is_given_only_for_what_it_wants() {
         struct OnlyLost;
         impl EventHook for OnlyLost {

@@ -1,34 +1,78 @@
-//! The report of `cargo xtask campaign`.
+//! What `cargo xtask campaign` judges and reports.
 
-use xtask::campaign::{Mutants, Report};
+use xtask::campaign::survivors::{self, Survivors, without_place};
+use xtask::campaign::{Part, Report, flat, parse_mutants};
 
-#[test]
-fn a_missed_mutant_or_a_failed_schedule_fails_the_campaign_and_so_does_nothing_at_all() {
-    assert!(!Report::default().well());
-    let held = || Report { passes: vec![(2_000, true)], ..Report::default() };
-    assert!(held().well());
-    assert!(!Report { passes: vec![(2_000, true), (4_000, false)], ..Report::default() }.well());
-    let shard = |missed| vec![(3, Mutants { caught: 9, missed, ..Mutants::default() })];
-    assert!(Report { shards: shard(0), ..held() }.well());
-    assert!(!Report { shards: shard(1), ..held() }.well());
+fn part(well: bool) -> Part {
+    Part { well, ..Part::new("Random schedules") }
 }
 
 #[test]
-fn the_page_names_what_was_missed_and_what_did_not_run() {
-    let report = Report {
-        passes: vec![(2_000, true), (4_000, false)],
-        shards: vec![(3, Mutants { caught: 9, missed: 1, timeout: 2, unviable: 4 })],
-        left_out: vec!["mutants: 60 of 64 shards, the time was up".to_owned()],
-        missed: "backoff.rs:7: replace wait with 0\n".to_owned(),
-    };
-    let page = report.page("memory");
-    for part in [
-        "- 2000 seeds: held",
-        "- 4000 seeds: FAILED",
-        "| 3 of 64 | 9 | 1 | 2 | 4 |",
-        "backoff.rs:7: replace wait with 0",
-        "- mutants: 60 of 64 shards, the time was up",
-    ] {
-        assert!(page.contains(part), "{part}: {page}");
+fn a_failed_part_fails_the_campaign_and_so_does_nothing_at_all() {
+    let report = |parts| Report { parts, ..Report::default() };
+    assert!(!Report::default().well());
+    assert!(report(vec![part(true)]).well());
+    assert!(!report(vec![part(true), part(false)]).well());
+}
+
+#[test]
+fn the_page_names_what_was_seen_and_what_did_not_run() {
+    let mut seen = part(false);
+    seen.say("400 seeds: FAILED");
+    seen.leave_out("schedules with 800 seeds: the time was up");
+    let page = Report { parts: vec![seen], left_out: vec!["Soak".to_owned()] }.page("memory");
+    for words in ["Random schedules: FAILED", "- 400 seeds: FAILED", "- Soak", "- schedules with 800 seeds"] {
+        assert!(page.contains(words), "{words}: {page}");
     }
+}
+
+#[test]
+fn memory_that_grows_is_not_flat() {
+    let noise = |second: u64| second % 7 * 100;
+    let steady: Vec<u64> = (0..60).map(|second| 40_000 + noise(second)).collect();
+    let filling: Vec<u64> = (0..60).map(|second| 40_000 + second.min(15) * 1_000).collect();
+    let leaking: Vec<u64> = (0..60).map(|second| 40_000 + second * 300).collect();
+    assert!(flat(&steady));
+    assert!(flat(&filling), "what is kept for reuse fills at first");
+    assert!(!flat(&leaking));
+    assert!(!flat(&[40_000, 40_000]), "too short to tell");
+}
+
+#[test]
+fn a_survivor_needs_an_explanation_of_its_own() {
+    let explained = Survivors::parse(
+        "[[survivor]]\nfile = \"a.rs\"\nmutant = \"replace f with 0\"\ncount = 2\nreason = \"cannot be seen\"\n",
+    )
+    .unwrap();
+    let twice = ["a.rs:1:2: replace f with 0", "a.rs:3:4: replace f with 0"];
+    assert!(explained.unexplained(&twice).is_empty());
+    let thrice = [twice[0], twice[1], "a.rs:5:6: replace f with 0"];
+    assert_eq!(explained.unexplained(&thrice), ["a.rs:5:6: replace f with 0"]);
+    let others = ["b.rs:1:2: replace f with 0", "a.rs:1:2: replace f with 1"];
+    assert_eq!(explained.unexplained(&others), others);
+}
+
+#[test]
+fn an_explanation_without_a_reason_is_refused() {
+    let error = Survivors::parse("[[survivor]]\nfile = \"a.rs\"\nmutant = \"m\"\nreason = \" \"\n").unwrap_err();
+    assert!(error.to_string().contains("`m` has no reason"), "{error}");
+}
+
+#[test]
+fn the_committed_explanations_can_be_read_and_name_files_that_are_there() {
+    let text = include_str!("../../../docs/campaign/survivors.toml");
+    Survivors::parse(text).unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert!(root.join(survivors::FILE).is_file());
+    for file in text.lines().filter_map(|line| line.strip_prefix("file = ")) {
+        assert!(root.join(file.trim_matches('"')).is_file(), "{file} is gone: so is what it explains");
+    }
+}
+
+#[test]
+fn mutants_are_read_from_the_list_and_named_without_their_place() {
+    let list = br#"[{"name":"a/b.rs:50:9: replace A::f -> B<C> with ()","package":"p","file":"a/b.rs"}]"#;
+    let mutants = parse_mutants(list).unwrap();
+    assert_eq!(without_place(&mutants[0]), ("a/b.rs", "replace A::f -> B<C> with ()"));
+    assert!(parse_mutants(b"nothing").is_err());
 }

@@ -65,6 +65,7 @@ mod tests {
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(pacer.released(&b).as_millis(), 100);
         pacer.settled(&a);
+        assert_eq!(pacer.oldest.iter().collect::<Vec<_>>(), [&b], "only the settled one is forgotten");
         assert_eq!(pacer.released(&a).as_millis(), 100);
         assert_eq!(pacer.released(&b).as_millis(), 200);
     }

@@ -174,6 +174,18 @@ fn a_flush_waits_for_what_was_accepted_not_for_what_waits_for_room() {
 }
 
 #[test]
+fn what_rests_is_let_out_at_the_moment_that_is_due() {
+    let mut machine = machine(10);
+    issue(&mut machine, "1");
+    let tickets = take_all(&mut machine);
+    machine.complete(&mut vec![(tickets[0], busy())], || Moment::ZERO);
+    let due = machine.next_timer();
+    assert!(due > Moment::ZERO && due < Moment::ZERO + Duration::from_secs(1));
+    machine.tick(due).unwrap();
+    assert_eq!(machine.sendable(), 1);
+}
+
+#[test]
 fn other_keys_pass_a_key_that_waits() {
     let mut machine = machine(10);
     issue(&mut machine, "1");

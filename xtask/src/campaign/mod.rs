@@ -1,0 +1,138 @@
+//! `cargo xtask campaign`: what takes long, with progress and a report file.
+//!
+//! Four parts share the time: random schedules with ever more seeds, a soak that watches memory, fuzzed inputs, and
+//! mutants of the engine. Mutants that were judged are remembered, so that many short campaigns see everything.
+
+mod bounded;
+mod fuzz;
+mod mutants;
+mod report;
+mod schedules;
+mod soak;
+pub mod survivors;
+mod verdicts;
+
+pub use mutants::parse as parse_mutants;
+pub use report::{Part, Report};
+pub use soak::flat;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use crate::brokers::place;
+use crate::report::{Outcome, Problem};
+use crate::workspace;
+
+/// What `cargo xtask campaign` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// What carries the messages.
+    #[arg(long, default_value = "memory")]
+    transport: Transport,
+    /// How long, in all; building schedules, soak and fuzzers is not counted.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// A form of half a minute without mutants, as continuous integration runs it; instead of --minutes.
+    #[arg(long, conflicts_with = "minutes")]
+    short: bool,
+    /// Only these parts, instead of all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Mutants of these files alone, as globs from the root of the checkout.
+    #[arg(long, default_value = "core/src/engine/**/*.rs")]
+    file: Vec<String>,
+}
+
+/// A transport with a campaign.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Transport {
+    /// In one process.
+    Memory,
+}
+
+/// A part of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Random schedules, with ever more seeds.
+    Schedules,
+    /// Work without end: memory must not grow.
+    Soak,
+    /// Random inputs for whatever reads foreign input.
+    Fuzz,
+    /// Mutants of the engine: each must be noticed by a test.
+    Mutants,
+}
+
+const KINDS: [Kind; 4] = [Kind::Schedules, Kind::Soak, Kind::Fuzz, Kind::Mutants];
+
+/// How long the parts of the short form take together.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// What each part gets at least.
+const LEAST: Duration = Duration::from_secs(5);
+
+/// What the parts know.
+struct Ground {
+    /// The root of the checkout.
+    root: PathBuf,
+    /// Where cargo builds.
+    target: PathBuf,
+    /// Where logs, the report and what is remembered are.
+    folder: PathBuf,
+}
+
+/// Runs the task.
+///
+/// # Errors
+/// When cargo cannot be run or the report cannot be written.
+pub fn run(options: &Options) -> Outcome<ExitCode> {
+    let Transport::Memory = options.transport;
+    let workspace = workspace::metadata(false)?;
+    let folder = workspace.target_directory.join("campaign");
+    place::make(&folder)?;
+    let ground = Ground { root: workspace.workspace_root, target: workspace.target_directory, folder };
+    let mut kinds: Vec<Kind> = if options.only.is_empty() { KINDS.to_vec() } else { options.only.clone() };
+    if options.short {
+        kinds.retain(|kind| *kind != Kind::Mutants);
+    }
+    if kinds.is_empty() {
+        return Err(Problem::new("the short form has no mutants: leave --short out, and give --minutes"));
+    }
+    let whole = if options.short { SHORT } else { Duration::from_secs(options.minutes * 60) };
+    let mut report = Report::default();
+    let mut left = whole;
+    for (index, kind) in kinds.iter().enumerate() {
+        // Mutants need the most, and come last: they get what is left.
+        let shares = if kinds.contains(&Kind::Mutants) { 2 } else { 1 } * (kinds.len() - index);
+        let share = if index + 1 == kinds.len() { left } else { left / u32::try_from(shares).unwrap_or(1) };
+        // What ran over leaves something to the others.
+        let share = share.max(LEAST);
+        match kind {
+            Kind::Schedules => bounded::build("the schedules", schedules::BUILD)?,
+            Kind::Soak => bounded::build("the soak", soak::BUILD)?,
+            Kind::Fuzz => bounded::build("the fuzzers", fuzz::BUILD)?,
+            Kind::Mutants => {}
+        }
+        println!("== {kind:?}: {} s", share.as_secs());
+        let began = Instant::now();
+        let part = match kind {
+            Kind::Schedules => schedules::run(&ground, share)?,
+            Kind::Soak => soak::run(&ground, share)?,
+            Kind::Fuzz => fuzz::run(&ground, share)?,
+            Kind::Mutants => mutants::run(&ground, share, &options.file)?,
+        };
+        left = left.saturating_sub(began.elapsed());
+        println!("{kind:?}: {}", if part.well { "held" } else { "FAILED" });
+        report.parts.push(part);
+    }
+    for kind in KINDS.iter().filter(|kind| !kinds.contains(kind)) {
+        report.left_out.push(format!("{kind:?}"));
+    }
+    let path = ground.folder.join("report.md");
+    place::write(&path, &report.page("memory"))?;
+    println!("report: {}", path.display());
+    Ok(if report.well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
