@@ -482,3 +482,20 @@ async fn of_a_batch_what_nobody_asks_for_is_released_and_comes_again() {
         assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_served_while_another_handles() {
+    let rig = rig(Order::Unordered);
+    let consumer = rig.consumer(|_| {}).await;
+    let (first, second) = (consumer.clone(), consumer.clone());
+    let held = tokio::spawn(async move { next(&first).await });
+    let waits = tokio::spawn(async move { next(&second).await });
+    tokio::time::sleep(MS(50)).await;
+    rig.publish([("a", "")]).await;
+    tokio::time::sleep(MS(50)).await;
+    rig.publish([("b", "")]).await;
+    let both = timeout(Duration::from_secs(5), async { (held.await.unwrap(), waits.await.unwrap()) });
+    let (one, other) = both.await.expect("both are served");
+    assert_ne!(id(&one), id(&other));
+    assert_eq!((one.ack(), other.ack()), (Settled::Recorded, Settled::Recorded));
+}

@@ -1,7 +1,7 @@
 //! What consumer, deliveries and pump share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) pump: Arc<Signal>,
     pub(super) pump_waker: Waker,
     receive_waker: Waker,
+    /// Whether the receiver wakes somebody when something comes: it was asked, and had nothing.
+    armed: AtomicBool,
     hook: Option<Arc<dyn EventHook>>,
     next_waiter: AtomicU64,
     /// Handles that may wait for the end of a lease.
@@ -77,6 +79,7 @@ impl Shared {
             pump_waker: Waker::from(pump.clone()),
             pump,
             receive_waker,
+            armed: AtomicBool::new(false),
             hook: kinds.filter_map(|kind| env.hook_for(*kind)).next(),
             next_waiter: AtomicU64::new(0),
             leases: AtomicUsize::new(0),
@@ -112,7 +115,9 @@ impl Shared {
             Err(TryLockError::WouldBlock) => return Look::Nothing,
         };
         let Receiving { receiver: Some(receiver), inbox } = &mut *receiving else { return Look::Nothing };
-        match receiver.poll_receive(&mut Context::from_waker(&self.receive_waker), inbox, max) {
+        let received = receiver.poll_receive(&mut Context::from_waker(&self.receive_waker), inbox, max);
+        self.armed.store(received.is_pending(), Ordering::SeqCst);
+        match received {
             Poll::Pending => Look::Nothing,
             Poll::Ready(Ok(())) => {
                 self.take(inbox, want);
@@ -375,6 +380,10 @@ impl Waiting {
     fn done(&mut self, shared: &Shared) {
         self.stops_looking(shared);
         self.wakes(shared);
+        // It may handle for long, and those who sleep would wait for a receiver that nobody asks.
+        if !shared.armed.load(Ordering::SeqCst) {
+            shared.waiters.wake(1);
+        }
     }
 
     /// It goes away without: a wake-up that was meant for it is handed on.
