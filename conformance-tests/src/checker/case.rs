@@ -67,9 +67,7 @@ impl<'a> Case<'a> {
         }
         match settled.end {
             End::Retry { .. } | End::Release | End::Drop => true,
-            End::Ack | End::DeadLetter(_) => {
-                settled.final_at.is_none_or(|done| done > by) && self.taken(lease, settled.at, by)
-            }
+            End::Ack | End::DeadLetter(_) => self.taken(lease, settled.at, by),
         }
     }
 

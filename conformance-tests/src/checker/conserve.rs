@@ -76,11 +76,14 @@ enum Part {
 }
 
 fn where_in(place: usize, first: Option<usize>, last: Option<usize>) -> Part {
-    match (first, last) {
-        (Some(first), _) if place < first => Part::Prefix,
-        (_, Some(last)) if place < last => Part::Middle,
-        (Some(_), _) => Part::Postfix,
-        _ => Part::All,
+    if first.is_some_and(|first| (..first).contains(&place)) {
+        Part::Prefix
+    } else if last.is_some_and(|last| (..last).contains(&place)) {
+        Part::Middle
+    } else if first.is_some() {
+        Part::Postfix
+    } else {
+        Part::All
     }
 }
 

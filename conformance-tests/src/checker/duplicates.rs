@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pontoon_core::Order;
+
 use super::AnomalyKind::{AckedRedelivered, DuplicatePublish, UnexplainedDuplicate};
 use super::case::Case;
 use super::findings::Findings;
@@ -59,10 +61,14 @@ fn again(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>, 
 /// waited in its client, and was handed on all the same.
 fn is_older(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>) -> bool {
     let since = case.index.sent[story.sent].at;
-    match lease.counted_before(before) {
-        Some(older) => older && case.vanished(lease, since, lease.at),
-        None => case.fault(Causes::Expiry, since, lease.at),
+    if lease.counted_before(before) == Some(true) {
+        return case.vanished(lease, since, lease.at);
     }
+    // A message that is tried again while its key waits is handed on by its client, which adds its own failures to what
+    // the broker counted.
+    let held = matches!(case.promises.order, Order::Block { .. });
+    let newer = before.counted_before(lease) == Some(true) && !held;
+    !newer && case.fault(Causes::Expiry, since, lease.at)
 }
 
 /// A copy that the broker calls otherwise was delivered.

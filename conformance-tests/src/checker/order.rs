@@ -27,7 +27,10 @@ fn lanes<'c>(case: &'c Case<'_>, source: usize) -> HashMap<(u32, &'c Name), Vec<
     for at in &case.index.sources[source].stories {
         let story = &case.index.stories[*at];
         let sent = &case.index.sent[story.sent];
-        if let Some(key) = sent.publish.key.as_ref().filter(|_| sent.is_plain() && !story.leases.is_empty()) {
+        // Of a message that expires the first copy may be gone when the second comes.
+        let expires = sent.publish.ttl.is_some() && case.copies(sent);
+        let counts = sent.is_plain() && !expires && !story.leases.is_empty();
+        if let Some(key) = sent.publish.key.as_ref().filter(|_| counts) {
             lanes.entry((sent.publish.id.publisher, key)).or_default().push(story);
         }
     }

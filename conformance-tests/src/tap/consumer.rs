@@ -72,15 +72,16 @@ impl TappedConsumer {
     /// Waits until everything settled so far is final.
     pub async fn flush(&self) -> FlushReport {
         self.run.recorder().record(What::Flush { consumer: self.number });
+        let newest = self.hook.newest();
         let report = self.inner.flush().await;
-        self.flushed(&report);
+        self.flushed(&report, newest);
         report
     }
 
-    fn flushed(&self, report: &FlushReport) {
+    fn flushed(&self, report: &FlushReport, newest: u64) {
         let (consumer, stale, unknown) = (self.number, report.stale, report.unknown);
         if stale + unknown == 0 {
-            self.hook.all_final();
+            self.hook.all_final(newest);
         }
         self.run.recorder().record(What::Flushed { consumer, stale, unknown });
     }
@@ -90,8 +91,9 @@ impl TappedConsumer {
         // The report of a drain counts what was late since it began; this is for what was late before.
         let _ = tokio::time::timeout(within, self.flush()).await;
         self.run.recorder().record(What::Flush { consumer: self.number });
+        let newest = self.hook.newest();
         let report = self.inner.drain(within).await;
-        self.flushed(&report.late);
+        self.flushed(&report.late, newest);
         self.run.recorder().record(What::Unsubscribe { consumer: self.number });
         report
     }

@@ -49,7 +49,18 @@ pub(super) struct ConsumerHook {
 struct Leases {
     open: HashMap<String, VecDeque<LeaseId>>,
     /// Settled, or being settled, and not known to be final.
-    settled: HashMap<String, Vec<(LeaseId, End)>>,
+    settled: HashMap<String, Vec<Unsettled>>,
+    count: u64,
+}
+
+/// A settlement that may still turn out late.
+#[derive(Debug)]
+struct Unsettled {
+    lease: LeaseId,
+    end: End,
+    number: u64,
+    /// An event said that it, or another of its message, was late.
+    doubted: bool,
 }
 
 impl ConsumerHook {
@@ -74,31 +85,47 @@ impl ConsumerHook {
                 leases.open.remove(message);
             }
         }
-        leases.settled.entry(message.to_owned()).or_default().push((lease, end));
+        leases.count += 1;
+        let number = leases.count;
+        leases.settled.entry(message.to_owned()).or_default().push(Unsettled { lease, end, number, doubted: false });
     }
 
     /// The settlement was answered; what is not merely recorded is known now.
     pub(super) fn settled(&self, message: &str, lease: LeaseId, recorded: bool) {
         if !recorded && let Some(settled) = self.leases().settled.get_mut(message) {
-            settled.retain(|(other, _)| *other != lease);
+            settled.retain(|other| other.lease != lease);
         }
     }
 
-    /// Nothing that was recorded so far was late. Only acknowledgements are final by that: what is given back or tried
+    /// The number of the newest settlement.
+    pub(super) fn newest(&self) -> u64 {
+        self.leases().count
+    }
+
+    /// Nothing that was recorded up to this number was late. Only acknowledgements are final by that: what is given back or tried
     /// again may wait in the client.
-    pub(super) fn all_final(&self) {
+    pub(super) fn all_final(&self, upto: u64) {
         self.leases().settled.retain(|_, leases| {
-            leases.retain(|(_, end)| *end != End::Ack);
+            leases.retain(|settled| settled.end != End::Ack || settled.number > upto);
             !leases.is_empty()
         });
     }
 
     /// A settlement of this message came too late. The event does not tell which: where there are several, each may be
-    /// the one, and none of them counts as known.
+    /// the one, then and with the next such event, and none of them counts as known.
     fn late(&self, message: &str) {
-        let candidates = self.leases().settled.remove(message).unwrap_or_default();
+        let mut leases = self.leases();
+        let Some(candidates) = leases.settled.get_mut(message) else { return };
         let answer = if candidates.len() == 1 { Answer::Stale } else { Answer::Unknown };
-        for (lease, _) in candidates {
+        let news: Vec<LeaseId> = candidates
+            .iter_mut()
+            .filter_map(|settled| (!std::mem::replace(&mut settled.doubted, true)).then_some(settled.lease))
+            .collect();
+        if answer == Answer::Stale {
+            leases.settled.remove(message);
+        }
+        drop(leases);
+        for lease in news {
             self.recorder.record(What::Late { lease, answer });
         }
     }

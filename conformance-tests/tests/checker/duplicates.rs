@@ -179,7 +179,12 @@ fn what_was_fetched_before_may_be_handed_on_after() {
     };
     passes(&rules().stale(), &history("1..2", "1..1", "expired-lease"));
     fails("acked-redelivered", &rules().stale(), &history("1..1", "1..2", "expired-lease"));
-    fails("acked-redelivered", &rules().stale(), &history("1..1", "1..1", "expired-lease"));
+    fails("acked-redelivered", &rules().stale().fall_behind(), &history("1..1", "1..2", "expired-lease"));
+    passes(&rules().stale(), &history("1..1", "1..1", "expired-lease"));
+    fails("acked-redelivered", &rules().stale(), &history("1..1", "1..1", "duplicate"));
+    // While its key waits the client counts too.
+    passes(&rules().stale().block(), &history("1..1", "1..2", "expired-lease"));
+    fails("acked-redelivered", &rules().stale().block(), &history("1..1", "1..2", "duplicate"));
     fails("acked-redelivered", &rules().stale(), &history("1..2", "1..1", "duplicate"));
     // Where nobody counts nobody can tell.
     passes(&rules().stale(), &history("1", "1", "expired-lease"));

@@ -177,6 +177,29 @@ fn the_inversion_is_against_the_latest_of_the_earlier() {
     assert!(verdict.contains("1.1 was first delivered after 1.2"), "{verdict}");
 }
 
+#[test]
+fn the_first_copy_may_have_expired() {
+    let history = |ttl: &str, again: &str| {
+        format!(
+            "
+        0 sub c1 q
+        1 pub 1.0 key=a {ttl}
+        1 pub 1.1 key=a
+        {again}
+        2 ok 1.0
+        2 ok 1.1
+        3 got 1.1 L1 c1
+        4 ack L1
+        5 got 1.0 L2 c1
+        6 ack L2
+        9 end q"
+        )
+    };
+    passes(&rules().block(), &history("ttl=50", "1.5 again 1.0"));
+    fails("key-inversion", &rules().block(), &history("", "1.5 again 1.0"));
+    fails("key-inversion", &rules().block(), &history("ttl=50", ""));
+}
+
 /// The first is given back in some way, the second is delivered meanwhile.
 fn passed_by(end: &str) -> String {
     lane(&format!(
