@@ -294,7 +294,7 @@ pub fn not_up(place: &Place, brokers: &[&'static Broker]) -> Outcome<Vec<&'stati
     let mut missing = Vec::new();
     for broker in brokers {
         let up = State::read(place, broker)?
-            .is_some_and(|state| (1..=broker.nodes).all(|number| health(broker, &state, number) == "healthy"));
+            .is_some_and(|state| (1..=broker.nodes).all(|number| health(place, broker, &state, number) == "healthy"));
         if !up {
             missing.push(*broker);
         }
@@ -361,7 +361,7 @@ pub fn take_down(place: &Place, brokers: &[&'static Broker], purge: bool) -> Out
 }
 
 /// How one node fares, in a word.
-fn health(broker: &Broker, state: &State, number: u16) -> &'static str {
+fn health(place: &Place, broker: &Broker, state: &State, number: u16) -> &'static str {
     let port = usize::from(number).checked_sub(1).and_then(|index| state.ports.get(index));
     let Some(port) = port else {
         return "down";
@@ -373,6 +373,8 @@ fn health(broker: &Broker, state: &State, number: u16) -> &'static str {
             Condition::Paused => return "paused",
             Condition::Running => {}
         }
+    } else if let Some(word) = compose::condition(place, broker, number) {
+        return word;
     }
     if probe::answer(broker, *port).is_ok() { "healthy" } else { "silent" }
 }
@@ -394,7 +396,7 @@ fn status(place: &Place, names: &Names) -> Outcome<ExitCode> {
                 well = false;
                 continue;
             };
-            let word = health(broker, state, number);
+            let word = health(place, broker, state, number);
             well &= word == "healthy";
             let pid =
                 state.processes.get(&number.to_string()).map(|process| process.pid.to_string()).unwrap_or_default();
@@ -414,7 +416,7 @@ fn env(place: &Place, targets: &[Target]) -> Outcome<ExitCode> {
         let Some(state) = State::read(place, broker)? else {
             continue;
         };
-        if !(1..=broker.nodes).any(|number| health(broker, &state, number) == "healthy") {
+        if !(1..=broker.nodes).any(|number| health(place, broker, &state, number) == "healthy") {
             continue;
         }
         any = true;

@@ -120,6 +120,7 @@ fn run(mut command: Command, what: &str) -> Outcome<()> {
 /// # Errors
 /// When one does not get healthy.
 pub fn up(place: &Place, brokers: &[&'static Broker], extras: Extras) -> Outcome<()> {
+    let mut changed = Vec::new();
     for broker in brokers {
         let mut state = match State::read(place, broker)? {
             Some(state) => state,
@@ -133,17 +134,18 @@ pub fn up(place: &Place, brokers: &[&'static Broker], extras: Extras) -> Outcome
             },
         };
         state.extras = state.extras.and(extras.within(broker));
+        if state.settled.is_some_and(|settled| settled != state.extras) {
+            changed.push(*broker);
+        }
         state.write(place, broker)?;
     }
     write_file(place)?;
     let began = Instant::now();
-    let mut command = compose(place);
-    // Containers whose settings changed are made anew; their volumes stay.
-    command.args(["up", "--detach"]);
-    for broker in brokers {
-        command.args(all(broker));
+    // Compose does not see that the content of a configuration changed; volumes stay.
+    if !changed.is_empty() {
+        start(place, &changed, &["--force-recreate"])?;
     }
-    run(command, "start the brokers")?;
+    start(place, brokers, &[])?;
     for broker in brokers {
         let Some(mut state) = State::read(place, broker)? else {
             continue;
@@ -161,6 +163,34 @@ pub fn up(place: &Place, brokers: &[&'static Broker], extras: Extras) -> Outcome
         println!("{broker}: healthy after {:.1} s", began.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+fn start(place: &Place, brokers: &[&'static Broker], how: &[&str]) -> Outcome<()> {
+    let mut command = compose(place);
+    command.args(["up", "--detach"]).args(how);
+    for broker in brokers {
+        command.args(all(broker));
+    }
+    run(command, "start the brokers")
+}
+
+/// What the engine says of a node that does not run; nothing of one that does.
+#[must_use]
+pub fn condition(place: &Place, broker: &Broker, number: u16) -> Option<&'static str> {
+    let service = services(broker, &[number]).concat();
+    let output = Command::new("docker")
+        .args(["ps", "--all", "--format", "{{.State}}"])
+        .args(["--filter", &format!("label=com.docker.compose.project={}", project(place))])
+        .args(["--filter", &format!("label=com.docker.compose.service={service}")])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "" => Some("down"),
+        "paused" => Some("paused"),
+        "exited" | "dead" => Some("ended"),
+        _ => None,
+    }
 }
 
 /// Writes the file with the ports and options of every broker that has a state.
@@ -220,7 +250,17 @@ pub fn down(place: &Place, brokers: &[&'static Broker], purge: bool) -> Outcome<
     }
     let mut remove = Command::new("docker");
     remove.args(["volume", "rm", "--force"]).args(names.lines()).stdin(Stdio::null()).stdout(Stdio::null());
-    run(remove, "remove the volumes")
+    run(remove, "remove the volumes")?;
+    let others = BROKERS.iter().filter(|broker| !brokers.iter().any(|purged| purged.name == broker.name));
+    for broker in others {
+        if State::read(place, broker)?.is_some_and(|state| state.way == Way::Compose) {
+            return Ok(());
+        }
+    }
+    // Compose makes the volumes of every service, and a network, whatever is started.
+    let mut command = compose(place);
+    command.args(["down", "--volumes"]);
+    run(command, "remove what is left")
 }
 
 /// Runs `kill`, `pause`, `unpause` or `restart` on nodes.
