@@ -38,13 +38,21 @@ async fn a_frozen_connection_is_silent_until_its_leases_end() {
     let again = other.one().await;
     assert_eq!((bodies(std::slice::from_ref(&again)).as_str(), again.deliveries), ("a", Some(2)));
     other.end(again.token, Disposition::Ack).await;
-    // Nor does it stand in the way of what comes later.
+}
+
+#[tokio::test]
+async fn a_frozen_consumer_does_not_stand_in_the_way() {
+    let mut stage = Stage::new(queue("q")).await;
+    stage.consumer.nothing().await;
+    stage.server.hurt(Hurt::Freeze).await.unwrap();
+    let mut other = stage.another().await;
     let mut publisher = Publisher::open(&stage.transport, &stage.channel).await;
-    for text in ["c", "d", "e"] {
+    for text in ["a", "b", "c"] {
+        // It waits, behind the frozen one if that still did.
+        other.nothing().await;
         publisher.put(message(text)).await;
         let next = other.one().await;
         assert_eq!(bodies(std::slice::from_ref(&next)), text);
-        other.end(next.token, Disposition::Ack).await;
     }
 }
 
@@ -59,8 +67,11 @@ async fn a_deleted_channel_is_gone_also_after_a_restart() {
     stage.server.restart().unwrap();
     let how = OpenConsumer::new(source(&stage.channel), 1);
     assert_eq!(stage.transport.open_consumer(how).await.unwrap_err().kind(), ErrorKind::NotFound);
-    // Declared anew it is another one, and that survives.
-    stage.transport.ensure(&Ensure::new(stage.channel.clone())).await.unwrap();
+    // Declared anew it is another one, and that survives; also when it is for the second time.
+    let ensure = Ensure::new(stage.channel.clone());
+    stage.transport.ensure(&ensure).await.unwrap();
+    stage.server.hurt(Hurt::Delete("q".into())).await.unwrap();
+    stage.transport.ensure(&ensure).await.unwrap();
     let mut stage = stage.restarted().await;
     assert_eq!(stage.depth().await, (0, 0, 0));
     stage.publisher.put(message("c")).await;
