@@ -12,4 +12,4 @@ pub mod run;
 pub mod scene;
 pub mod tap;
 
-pub use run::main;
+pub use run::{main, prove};

@@ -34,12 +34,6 @@ fn ran(entry: &Entry) -> bool {
     !matches!(entry.verdict, Verdict::NotApplicable | Verdict::Waiting)
 }
 
-/// Whether the failure names one of the mutant's anomalies.
-fn names(mutant: &Mutant, entry: &Entry) -> bool {
-    let found = entry.reason.split(':').next().unwrap_or_default();
-    entry.verdict == Verdict::Failed && found.split('+').any(|name| mutant.anomalies.contains(&name))
-}
-
 #[test]
 fn every_check_that_runs_is_killed_by_its_mutant() {
     let (harness, profiles) = memory();
@@ -58,7 +52,7 @@ fn every_check_that_runs_is_killed_by_its_mutant() {
                 continue;
             };
             let entry = against(&mutant, check, profile, &harness);
-            if !names(&mutant, &entry) {
+            if !mutant.killed(&entry) {
                 survivors.push(format!(
                     "{} on {}: {}: expected {:?}, found {}: {}",
                     check.name, profile.name, mutant.breaks, mutant.anomalies, entry.verdict, entry.reason
@@ -99,6 +93,20 @@ fn everything_noticed() -> BTreeMap<&'static str, Vec<Entry>> {
     found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// The profiles on which a check is pinned to pass; the suites see to it that it does.
+fn passes_on(check: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in ["memory.expected.toml", "memory_server.expected.toml"] {
+        let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).expect("the pinned outcomes are there");
+        let pinned: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(&text).expect("they are a table");
+        let passed =
+            pinned.into_iter().filter(|(_, lines)| lines.get(check).is_some_and(|outcome| outcome == "passed"));
+        found.extend(passed.map(|(profile, _)| profile));
+    }
+    found
+}
+
 #[test]
 fn a_mutant_dies_to_few_checks_and_the_table_says_which() {
     let found = everything_noticed();
@@ -112,11 +120,8 @@ fn a_mutant_dies_to_few_checks_and_the_table_says_which() {
         proofs.entry(check).or_default().also = names.into_iter().filter(|name| name != check).collect();
     }
     assert!(broad.is_empty(), "{}", broad.join("\n"));
-    let (harness, profiles) = memory();
     for check in checks::all() {
-        let tried = profiles.iter().map(|profile| run(&harness, profile, check, &Plan::of(SEED)));
-        let profiles = tried.filter(ran).map(|entry| entry.profile).collect();
-        proofs.entry(check.name).or_default().profiles = profiles;
+        proofs.entry(check.name).or_default().profiles = passes_on(check.name);
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/TABLE.md");
     let page = table(&proofs);
@@ -146,7 +151,7 @@ fn a_single_defect_fails_with_its_promise() {
         for profile in &profiles {
             let entry = against(&mutant, check, profile, &harness);
             let text = explain(&entry, check.failure, "…");
-            assert!(names(&mutant, &entry), "a transport that {defect} is not noticed on {}: {text}", profile.name);
+            assert!(mutant.killed(&entry), "a transport that {defect} is not noticed on {}: {text}", profile.name);
             assert!(text.contains(check.promise) && text.contains(check.name), "{text}");
             println!("{defect}:\n{text}\n");
         }

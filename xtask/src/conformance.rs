@@ -18,7 +18,10 @@ struct Suite {
     test: &'static str,
 }
 
-const SUITES: [Suite; 1] = [Suite { transport: "memory", package: "pontoon-conformance", test: "memory" }];
+const SUITES: [Suite; 2] = [
+    Suite { transport: "memory", package: "pontoon-conformance", test: "memory" },
+    Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server" },
+];
 
 /// The package and test of the random schedules.
 const SCHEDULES: [&str; 4] = ["--package", "pontoon-conformance", "--test", "random"];
@@ -26,7 +29,7 @@ const SCHEDULES: [&str; 4] = ["--package", "pontoon-conformance", "--test", "ran
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which transport: `memory`, or `all`.
+    /// Which transport: `memory`, `memory-server`, or `all`.
     #[arg(long, default_value = "all")]
     transport: String,
     /// Which broker, for transports that have one; every one of them unless given.

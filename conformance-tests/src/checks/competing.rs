@@ -137,7 +137,7 @@ async fn settlements_are_private(scene: Scene) -> Held {
     let place = scene.place()?;
     let (rough, gentle) = (place.clone(), place.through("two")?);
     let at_rough = scene.consumer(&rough).await?;
-    let at_gentle = scene.consumer(&gentle).await?;
+    scene.declare(&gentle).await?;
     let sender = scene.publisher(&place).await?;
     sender.put(sender.drafts(30, &["a", "b"])).await?;
     for at in 0..30 {
@@ -148,6 +148,8 @@ async fn settlements_are_private(scene: Scene) -> Held {
             _ => taken.retry(),
         };
     }
+    let _ = at_rough.flush().await?;
+    let at_gentle = scene.consumer(&gentle).await?;
     let mut seen = HashSet::new();
     while let Some(taken) = at_gentle.next_within(scene.timings().quiet() / 4).await? {
         let (id, attempt) = (taken.id(), taken.attempt());

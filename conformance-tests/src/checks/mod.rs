@@ -22,6 +22,8 @@ pub enum Need {
     Kind(ChannelKind),
     /// The broker can be hurt so.
     Control(HarmKind),
+    /// It is declared within which time silence is noticed.
+    SilenceBound,
     /// The profile declares a largest body.
     LargestBody,
     /// A channel has a bound that a check can reach.
@@ -35,6 +37,7 @@ impl fmt::Display for Need {
             Need::Kind(ChannelKind::Queue) => f.write_str("a queue"),
             Need::Kind(ChannelKind::Topic) => f.write_str("a topic"),
             Need::Control(kind) => write!(f, "control: {kind}"),
+            Need::SilenceBound => f.write_str("a bound on silence"),
             Need::LargestBody => f.write_str("a largest body"),
             Need::Room => f.write_str("a bounded channel"),
         }

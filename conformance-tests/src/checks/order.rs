@@ -119,7 +119,7 @@ async fn resends_keep_the_order(scene: Scene) -> Held {
         let place = scene.place()?.ordered(order);
         let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
         for _ in 0..6 {
-            scene.harm(Harm::BreakPublishing(2)).await?;
+            scene.harm(Harm::BreakPublishing(4)).await?;
             let outcomes = scene.in_time("outcomes", sender.send_all(sender.drafts(80, &KEYS))).await?;
             let confirmed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
             hold!(confirmed > 0, "no-effect", "nothing at all was confirmed");

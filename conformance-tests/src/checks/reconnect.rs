@@ -7,7 +7,7 @@ use pontoon_core::EventKind;
 use pontoon_core::engine::PublishError;
 use tokio::time::Instant;
 
-use super::Need::Control;
+use super::Need::{Control, SilenceBound};
 use super::redelivery::fast_reconnect;
 use crate::harness::{Harm, HarmKind};
 use crate::scene::{Broken, Held, Scene, hold};
@@ -16,7 +16,7 @@ checks! {
     "REC-RESTART" work_resumes_unaided ["C2.3", "C2.6"] needs [Control(HarmKind::Cut)]
         "After a lost connection, or a restart of the broker, publishing and consuming go on without help";
         "after a short outage the workers stand still until somebody restarts them";
-    "REC-HALFOPEN" silence_is_noticed ["C2.6", "C4.9"] needs [Control(HarmKind::HalfOpen)]
+    "REC-HALFOPEN" silence_is_noticed ["C2.6", "C4.9"] needs [Control(HarmKind::HalfOpen), SilenceBound]
         "A connection that carries nothing any more is noticed, and nothing is confirmed meanwhile";
         "after a network failure a worker waits on a dead connection for hours";
     "REC-AMBIG" a_cut_is_unknown ["C1.3", "C1.4", "C1.9"] needs [Control(HarmKind::BreakPublishing)]

@@ -263,7 +263,10 @@ async fn crash_loops_end(scene: Scene) -> Held {
     for _ in 0..CEILING * 2 {
         let connection = scene.connect().await?;
         let reader = scene.consumer_on(&connection, &place, |options| options.prefetch = 1).await?;
-        let Some(taken) = reader.next_within(scene.timings().quiet()).await? else { break };
+        let Some(taken) = reader.next_within(scene.timings().quiet()).await? else {
+            let _ = reader.drain(Duration::from_secs(5)).await?;
+            break;
+        };
         died += 1;
         crash(&scene, &connection, vec![taken]).await?;
     }

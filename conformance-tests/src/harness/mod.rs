@@ -3,6 +3,7 @@
 
 mod control;
 mod profile;
+mod proxy;
 mod timings;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use pontoon_core::driver::{AnyTransport, BoxFuture};
 
 pub use control::{Control, Harm, HarmKind, NoControl};
 pub use profile::Profile;
+pub use proxy::Proxy;
 pub use timings::Timings;
 
 /// A backend to be tested. An author implements this and [`Site`]; everything else is the suite's.

@@ -130,7 +130,7 @@ struct Hangs;
 
 impl Defect for Hangs {
     fn drain(&self, within: Duration) -> Duration {
-        within * 10
+        within * 4
     }
 }
 

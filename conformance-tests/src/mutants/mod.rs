@@ -31,6 +31,8 @@ mod redelivery;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::report::{Entry, Verdict};
+
 pub use consumer::{MutantReceiver, MutantSettler};
 pub use defect::{Deed, Defect, Faithful, Fate, Seat, wrap};
 pub use producer::MutantProducer;
@@ -52,6 +54,15 @@ pub struct Mutant {
 impl fmt::Debug for Mutant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutant").field("check", &self.check).field("breaks", &self.breaks).finish_non_exhaustive()
+    }
+}
+
+impl Mutant {
+    /// Whether a check failed by one of the anomalies that this mutant is to be noticed by.
+    #[must_use]
+    pub fn killed(&self, entry: &Entry) -> bool {
+        let found = entry.reason.split(':').next().unwrap_or_default();
+        entry.verdict == Verdict::Failed && found.split('+').any(|name| self.anomalies.contains(&name))
     }
 }
 

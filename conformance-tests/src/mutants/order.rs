@@ -83,8 +83,8 @@ struct ResendsBehind;
 
 impl Defect for ResendsBehind {
     fn batch(&self, _: &Channel, messages: &mut [(Ticket, Message)]) {
-        if let Some(at) = messages.iter().position(|(_, message)| message.history().maybe_duplicate) {
-            swap_with_next_of_key(messages, at);
+        if messages.iter().any(|(_, message)| message.history().maybe_duplicate) {
+            (0..messages.len() / 2).for_each(|at| swap_with_next_of_key(messages, at));
         }
     }
 }

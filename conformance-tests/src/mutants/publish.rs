@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pontoon_core::driver::Incoming;
-use pontoon_core::{BrokerId, Channel, Message, MessageId, PublishOutcome, Receipt, Rejection};
+use pontoon_core::{BrokerId, Channel, Error, ErrorKind, Message, MessageId, PublishOutcome, Receipt, Rejection};
 
 use super::{Defect, Fate, Seat, has_key, locked};
 
@@ -58,6 +58,11 @@ impl Defect for Invents {
 struct TimeoutIsRejected;
 
 impl Defect for TimeoutIsRejected {
+    fn at_death(&self, _: &Channel) -> Option<PublishOutcome> {
+        let lost = Error::new(ErrorKind::Connection, "publish", "the connection was lost");
+        Some(PublishOutcome::Rejected(Rejection::TryAgain(lost)))
+    }
+
     fn outcome(&self, _: &Channel, _: &MessageId, outcome: PublishOutcome) -> Option<PublishOutcome> {
         Some(match outcome {
             PublishOutcome::Unknown(error) => PublishOutcome::Rejected(Rejection::TryAgain(error)),

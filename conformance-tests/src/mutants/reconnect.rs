@@ -22,7 +22,7 @@ mutants! {
     "REC-SAMEID" NotMarked: "resends are not marked" by ["unmarked"];
     "REC-CANCEL" IgnoresDeletion: "a deleted queue is kept from the engine" by ["not-told"];
     "BIG-EDGE" OneLess: "the largest body is one byte smaller than declared" by ["edge"];
-    "BAD-DECODE" GoesRound: "what cannot be decoded is given back" by ["decode-loop"];
+    "BAD-DECODE" GoesRound: "what cannot be decoded comes again and again" by ["decode-loop"];
     "BAD-FOREIGN" OnlyOurs: "messages without a time are passed over" by ["foreign-lost"];
     "BAD-PANIC" PanicIsRelease: "the failures of one type of message are releases" by ["panic-uncounted"];
     "TYP-ROUTE" DropsUnknown: "a message without a handler is acknowledged" by ["unrouted-lost"];
@@ -86,23 +86,14 @@ impl Defect for OneLess {
     }
 }
 
-fn dead_letter_reason(what: &Disposition<'_>) -> Option<ReasonKind> {
-    match what {
-        Disposition::Replace { message, .. } => message.history().dead_letter.as_ref()?.reason,
-        _ => None,
-    }
-}
-
+/// What is no text comes again and again.
 #[derive(Default)]
-struct GoesRound(AtomicU64);
+struct GoesRound;
 
 impl Defect for GoesRound {
-    fn settle<'a>(&self, _: Seat<'_>, _: Token, what: Disposition<'a>, _: &[Token]) -> Deed<'a> {
-        let undecodable = dead_letter_reason(&what) == Some(ReasonKind::Undecodable);
-        if undecodable && self.0.fetch_add(1, Ordering::Relaxed) < 20 {
-            return Deed::Do(Disposition::Release);
-        }
-        Deed::Do(what)
+    fn submit(&self, channel: &Channel, message: Message) -> Fate {
+        let unreadable = message.body.first() == Some(&0xff) && !channel.name.as_str().ends_with(".dead");
+        if unreadable { Fate::Beside(message.clone(), vec![message; 4]) } else { Fate::Pass(message) }
     }
 }
 
@@ -137,12 +128,24 @@ impl Defect for PanicIsRelease {
 #[derive(Default)]
 struct DropsUnknown;
 
+fn is_unrouted(message: &Message) -> bool {
+    let info = message.history().dead_letter.as_ref();
+    message.type_name.as_str() == "unheard-of.v9" && info.is_some_and(|i| i.reason == Some(ReasonKind::NoHandler))
+}
+
 impl Defect for DropsUnknown {
+    // By a swap, or by a copy: the transport says which.
     fn settle<'a>(&self, _: Seat<'_>, _: Token, what: Disposition<'a>, _: &[Token]) -> Deed<'a> {
-        match dead_letter_reason(&what) {
-            Some(ReasonKind::NoHandler) => Deed::Do(Disposition::Ack),
-            _ => Deed::Do(what),
+        match what {
+            Disposition::Replace { message, .. } if is_unrouted(message) => Deed::Do(Disposition::Ack),
+            other => Deed::Do(other),
         }
+    }
+    fn submit(&self, _: &Channel, message: Message) -> Fate {
+        if is_unrouted(&message) {
+            return Fate::Told(PublishOutcome::Confirmed(Receipt::default()), None);
+        }
+        Fate::Pass(message)
     }
 }
 

@@ -102,6 +102,13 @@ impl Defect for KeepsAcksBack {
     fn keeps_back(&self) -> usize {
         40
     }
+
+    fn consumer(&self, _: &mut Source, options: &mut ConsumerOptions) {
+        // Else what is kept back would use up the room for more.
+        if options.prefetch == 10 {
+            options.prefetch += 40;
+        }
+    }
 }
 
 #[derive(Default)]

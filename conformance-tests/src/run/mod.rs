@@ -8,4 +8,4 @@ mod trials;
 pub use expected::{Expected, ExpectedError};
 pub use one::{Plan, run};
 pub use select::why_not;
-pub use trials::{main, seed};
+pub use trials::{main, prove, seed};

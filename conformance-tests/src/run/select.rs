@@ -25,6 +25,10 @@ pub fn why_not(
             .to_owned()
         }),
         Need::Control(kind) => (!control.offers(kind)).then(|| format!("broker control is absent: {kind}")),
+        Need::SilenceBound => control
+            .silence_noticed_within()
+            .is_none()
+            .then(|| "no bound is declared within which silence is noticed".to_owned()),
         Need::LargestBody => capabilities.limits.max_body.is_none().then(|| "it declares no largest body".to_owned()),
         Need::Room => profile.room.is_none().then(|| "no bound of a channel is known".to_owned()),
     })

@@ -8,15 +8,56 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::checks;
 use crate::harness::Harness;
+use crate::mutants;
 use crate::report::{Entry, Report, Verdict, explain};
 
 use super::{Expected, Plan, run};
+
+/// Runs every check against its mutant, as a test binary: one test for each check and profile, which passes when the check
+/// fails by one of the anomalies its mutant names. `only` chooses checks by name; empty means all.
+///
+/// This is how the author of a transport sees that the suite would notice.
+pub fn prove(harness: impl Harness, only: &[&str]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if !harness.timings().paused {
+        arguments.test_threads.get_or_insert(TASKS);
+    }
+    let harness: Arc<dyn Harness> = Arc::new(harness);
+    let mut trials = Vec::new();
+    for profile in harness.profiles() {
+        for check in checks::all() {
+            let Some(mutant) = mutants::of(check.name).filter(|_| only.is_empty() || only.contains(&check.name)) else {
+                continue;
+            };
+            let (harness, profile) = (harness.clone(), profile.clone());
+            let name = format!("{}::{} is killed", profile.name, check.name);
+            trials.push(Trial::ignorable_test(name, move || {
+                let entry = run(&harness, &profile, check, &Plan::of(seed()).with((mutant.make)()));
+                match entry.verdict {
+                    Verdict::NotApplicable | Verdict::Waiting => {
+                        Ok(Completion::ignored_with(format!("{}: {}", entry.verdict, entry.reason)))
+                    }
+                    _ if mutant.killed(&entry) => Ok(Completion::Completed),
+                    _ => Err(format!(
+                        "{} survives: {}: expected {:?}, found {}: {}",
+                        check.name, mutant.breaks, mutant.anomalies, entry.verdict, entry.reason
+                    )
+                    .into()),
+                }
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
 
 /// The seed of this run: the environment variable `PONTOON_SEED`, or 1.
 #[must_use]
 pub fn seed() -> u64 {
     std::env::var("PONTOON_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
+
+/// How many checks run side by side in real time, unless the command line says otherwise.
+const TASKS: usize = 12;
 
 /// What all tests of one run share.
 struct Session {
@@ -33,7 +74,11 @@ struct Session {
 /// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report, as JSON;
 /// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
 pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    if !harness.timings().paused {
+        // Checks in real time wait most of the time.
+        arguments.test_threads.get_or_insert(TASKS);
+    }
     let harness: Arc<dyn Harness> = Arc::new(harness);
     let path = expected.as_ref();
     let expected = match Expected::read(path) {

@@ -1,0 +1,109 @@
+//! The memory server as a backend of the suite: a process to kill and pause, behind a proxy that cuts.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
+use pontoon_core::driver::{AnyTransport, BoxFuture};
+use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
+use pontoon_memory_server::{MemoryServer, ServerOptions};
+
+pub(crate) struct Server;
+
+/// One process for each check, so that none is hurt by another's harms.
+struct Process {
+    server: Arc<Mutex<MemoryServer>>,
+    proxy: Proxy,
+}
+
+impl Harness for Server {
+    fn name(&self) -> &str {
+        "memory-server"
+    }
+
+    fn profiles(&self) -> Vec<Profile> {
+        let profile = |name, kind| Profile::new(name, kind).with_room(5_000);
+        vec![profile("memory-server-queue", ChannelKind::Queue), profile("memory-server-topic", ChannelKind::Topic)]
+    }
+
+    fn timings(&self) -> Timings {
+        Timings::real()
+    }
+
+    fn open<'a>(&'a self, _: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
+        Box::pin(async move {
+            let options = ServerOptions::default()
+                .in_this_program()
+                .with_setting("lease", "2s")
+                .with_setting("max_messages", "5000")
+                .with_setting("max_body", "1MiB");
+            let server = tokio::task::spawn_blocking(|| MemoryServer::start(options)).await.map_err(gone)??;
+            let upstream: SocketAddr = server.url().trim_start_matches("memory-server://").parse().map_err(gone)?;
+            let proxy = Proxy::open(upstream, seed).await.map_err(gone)?;
+            Ok(Arc::new(Process { server: Arc::new(Mutex::new(server)), proxy }) as Arc<dyn Site>)
+        })
+    }
+}
+
+fn gone(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Internal, "run memory server", "it cannot be reached").with_source(error)
+}
+
+impl Process {
+    /// Works on the process, which takes a while, beside the runtime.
+    async fn with_server(&self, work: impl FnOnce(&mut MemoryServer) -> Result<()> + Send + 'static) -> Result<()> {
+        let server = self.server.clone();
+        let work = move || work(&mut server.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(work).await.map_err(gone)?
+    }
+}
+
+impl Site for Process {
+    fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>> {
+        Box::pin(async {
+            let url = format!("memory-server://{}", self.proxy.address());
+            Ok(AnyTransport::new(pontoon_memory_server::connect(&url).await?))
+        })
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
+}
+
+impl Control for Process {
+    fn offers(&self, harm: HarmKind) -> bool {
+        use HarmKind::{BreakPublishing, Cut, HalfOpen, LoseReplies, Pause, Restart};
+        matches!(harm, Cut | HalfOpen | Pause | Restart | LoseReplies | BreakPublishing)
+    }
+
+    fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            match harm {
+                Harm::Cut => self.proxy.cut(),
+                Harm::HalfOpen => self.proxy.hush(true),
+                Harm::LoseReplies(times) => self.proxy.lose_replies(times),
+                Harm::BreakPublishing(times) => self.proxy.break_requests(times),
+                Harm::Pause => self.with_server(|server| server.pause()).await?,
+                Harm::Restart => self.with_server(MemoryServer::restart).await?,
+                other => {
+                    let words = format!("the memory server cannot be made to do that: {}", other.kind());
+                    return Err(Error::new(ErrorKind::Unsupported, "hurt broker", words));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn heal(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.proxy.heal();
+            self.with_server(|server| server.resume()).await
+        })
+    }
+
+    fn silence_noticed_within(&self) -> Option<Duration> {
+        None
+    }
+}
