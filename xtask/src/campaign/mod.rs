@@ -32,7 +32,7 @@ pub struct Options {
     /// What carries the messages.
     #[arg(long, default_value = "memory")]
     transport: Transport,
-    /// How long, in all; building schedules, soak and fuzzers is not counted.
+    /// How long, in all; building what is run, without a mutant, is not counted.
     #[arg(long, default_value_t = 60)]
     minutes: u64,
     /// A form of half a minute without mutants, as continuous integration runs it; instead of --minutes.
