@@ -46,9 +46,12 @@ fn wrong(case: &Case<'_>, story: &Story, place: usize, life: Nanos, lower: u32) 
         return Some(format!("counts more than the {failures} failures before it"));
     }
     let quiet = !case.copies(&case.index.sent[story.sent]) && earlier().all(|l| !case.taken(l, l.at, lease.at));
-    let in_order = place > 0 && case.index.leases[story.leases[place - 1]].counted_before(lease) != Some(false);
+    let before = story.leases[..place].last().map(|at| &case.index.leases[*at]);
+    let in_order = before.is_none_or(|before| before.counted_before(lease) != Some(false));
     let kept = case.promises.attempts != Attempts::Volatile && in_order;
-    if at_least < lower && (quiet || kept) && one_copy(case, story, place) {
+    let copies = case.copies(&case.index.sent[story.sent]);
+    let one_copy = !copies || before.is_some_and(|before| of_one_copy(before, lease));
+    if at_least < lower && (quiet || kept) && one_copy {
         return Some(format!("comes after attempt {lower}"));
     }
     let known = earlier().filter(|lease| failed(lease)).count();
@@ -67,9 +70,9 @@ fn exact(promises: &Promises) -> bool {
 }
 
 /// Copies count apart.
-fn one_copy(case: &Case<'_>, story: &Story, place: usize) -> bool {
-    let id = |place: usize| &case.index.leases[story.leases[place]].delivery.broker_id;
-    !case.copies(&case.index.sent[story.sent]) || (id(place).is_some() && place > 0 && id(place) == id(place - 1))
+fn of_one_copy(one: &Lease<'_>, other: &Lease<'_>) -> bool {
+    let (one, other) = (&one.delivery.broker_id, &other.delivery.broker_id);
+    one.is_some() && one == other
 }
 
 fn failed(lease: &Lease<'_>) -> bool {

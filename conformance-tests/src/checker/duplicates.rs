@@ -12,9 +12,7 @@ use crate::history::{End, FaultKind, Name};
 
 pub(super) fn check(case: &Case<'_>, found: &mut Findings) {
     for story in &case.index.stories {
-        if story.leases.len() > 1 {
-            chains(case, story, found);
-        }
+        chains(case, story, found);
     }
 }
 
@@ -42,7 +40,7 @@ fn again(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>, 
         return;
     }
     let id = case.index.sent[story.sent].publish.id;
-    let acked = before.settled_by(lease.at).filter(|settled| settled.end == End::Ack && settled.stands());
+    let acked = before.settled_by(lease.at).filter(|settled| settled.end == End::Ack);
     let events = || case.excerpt(story.sent, [before, lease]);
     // Where nothing tells a stale acknowledgement, a lease that ended by itself makes a final one doubtful.
     let doubtful = !case.promises.stale_detection && case.taken(before, before.at, lease.at);

@@ -28,7 +28,7 @@ impl Findings {
         events.sort_unstable();
         events.dedup();
         let place = kept.partition_point(|other| other.events.len() <= events.len());
-        if place < SHOWN {
+        if (..SHOWN).contains(&place) {
             kept.insert(place, Finding { text: text(), events });
             kept.truncate(SHOWN);
         }

@@ -161,6 +161,8 @@ fn delivered_after_it_was_dead_lettered() {
     fails("dlq-duplicate unexplained-duplicate", &rules().dlq(), &history(""));
     passes(&rules().dlq(), &history("6.5 redriven 1.0 q"));
     passes(&rules().dlq(), &history("6.5 cut c1"));
+    // At the same time is not after.
+    fails("unexplained-duplicate", &rules().dlq(), &history("").replace("5 buried", "7 buried"));
     // It came before.
     passes(
         &rules().dlq(),

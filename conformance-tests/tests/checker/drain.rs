@@ -68,5 +68,8 @@ fn too_few_confirmed() {
     let share = |share: f64| rules().set(|p| p.confirmed_share = share);
     let history = format!("{WHOLE} 5 pub 1.1\n6 fail 1.1\n9 end q");
     passes(&share(0.5), &history);
+    let two = history.replace("9 end", "6 pub 1.2\n7 ok 1.2\n7 got 1.2 L2 c1\n8 ack L2\n9 end");
+    passes(&share(0.6), &two);
+    undecided("only 2 of 3 publishes", &share(0.7), &two);
     undecided("only 1 of 2 publishes were confirmed", &share(0.51), &history);
 }

@@ -152,6 +152,7 @@ fn delivered_after_its_acknowledgement_was_final() {
     fails("acked-redelivered", &rules(), &twice("4 ack L1\n4 flush c1"));
     fails("unexplained-duplicate", &rules(), &twice("4 flush c1\n4 ack L1"));
     // Not final when it was delivered again.
+    fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n7 flush c1"));
     fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n7.5 flush c1"));
     // The flush found something: which it was is not known.
     passes(&rules(), &twice("4 ack L1\n5 flush c1 unknown=1\n6 cut c1"));

@@ -83,6 +83,9 @@ fn every_later_lease_is_compared() {
     };
     fails("lease-overlap", &rules().block(), &history("6 got 1.2 L3 c2\n8 ack L3"));
     passes(&rules().block(), &history("8 got 1.2 L3 c2\n8.5 ack L3"));
+    let settled = history("6 got 1.2 L3 c2\n8 ack L3").replace("4 close c1", "4 ack L1").replace("9 left 1.0 q", "");
+    fails("lease-overlap", &rules().block(), &settled);
+    passes(&rules().block(), &settled.replace("6 got", "8 got").replace("8 ack", "8.5 ack"));
 }
 
 #[test]
@@ -247,7 +250,8 @@ fn an_owner_whose_source_was_taken_away_delivers_nothing() {
         9 end q"
         )
     };
-    fails("zombie", &rules(), &history("0 given c1 0\n4 taken c1 0", "at=7@0"));
+    let verdict = fails("zombie", &rules(), &history("0 given c1 0\n4 taken c1 0", "at=7@0"));
+    assert!(verdict.contains("7@0 1000000 ns after"), "{verdict}");
     passes(&rules(), &history("0 given c1 0\n4 taken c1 1", "at=7@0"));
     passes(&rules(), &history("0 given c1 0\n4 taken c2 0", "at=7@0"));
     passes(&rules(), &history("0 given c1 0\n5.5 taken c1 0", "at=7@0"));
