@@ -126,9 +126,9 @@ impl MemoryServer {
     }
 
     /// Puts messages back that an earlier server held, in the order of their places, behind what is there. They keep
-    /// their numbers; those of messages to come are not below `next_number`. For a server that keeps its messages
-    /// elsewhere as well, before anybody connects. A topic without a subscription named holds nothing: of it only the
-    /// numbers are put back.
+    /// their numbers; those of messages to come are not below `next_number`, which is above theirs. For a server that
+    /// keeps its messages elsewhere as well, before anybody connects. A topic without a subscription named holds
+    /// nothing: of it only the numbers are put back.
     ///
     /// # Errors
     /// `NotFound` where there is no such channel, or no such subscription of such a topic.

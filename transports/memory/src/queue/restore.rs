@@ -62,7 +62,6 @@ impl State {
         };
         let slot = self.slab.insert(stored, &mut Some(message));
         self.bytes += u64::from(weight);
-        self.next_uid = self.next_uid.max(number + 1);
         if held_for.is_zero() {
             self.ready += 1;
             self.enqueue_new(slot, wakes);
