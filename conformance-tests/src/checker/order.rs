@@ -51,8 +51,8 @@ fn first_deliveries(case: &Case<'_>, stories: &[&Story], found: &mut Findings) {
         let lease = first(case, story);
         if let Some(before) = latest.filter(|before| first(case, before).at > lease.at) {
             let late = first(case, before);
-            // What was put back, or put behind, has no place of its own any more.
-            let moved = before.redriven_between(0, late.at) || before.spilled.iter().any(|at| *at <= late.at);
+            // What was put back has no place of its own any more.
+            let moved = before.redriven_between(0, late.at);
             if !moved {
                 report(case, before, late, story, lease, "was first delivered after", found);
             }

@@ -74,6 +74,36 @@ fn order_is_of_one_publisher_and_one_key() {
 }
 
 #[test]
+fn at_one_moment_nothing_is_before_anything() {
+    passes(
+        &rules().block(),
+        &lane(
+            "
+        3 got 1.0 L1 c1
+        3 retry L1
+        7 got 1.0 L2 c1 n=2
+        7 ack L2
+        7 got 1.1 L3 c1
+        7 ack L3
+        9 got 1.2 L4 c1
+        10 ack L4",
+        ),
+    );
+    passes(
+        &rules().block(),
+        &lane(
+            "
+        3 got 1.0 L1 c1
+        3 ack L1
+        3 got 1.1 L2 c1
+        3 ack L2
+        9 got 1.2 L4 c1
+        10 ack L4",
+        ),
+    );
+}
+
+#[test]
 fn each_subscription_has_its_own_order() {
     let history = |first: &str, second: &str| {
         format!(
