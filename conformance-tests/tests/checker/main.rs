@@ -13,6 +13,7 @@ mod log;
 mod loss;
 mod notation;
 mod order;
+mod promises;
 mod publish;
 mod report;
 mod scale;
