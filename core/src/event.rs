@@ -101,7 +101,7 @@ impl Event<'_> {
 /// Receives events. Called on the path of messages, possibly under a lock: return at once, and do not call pontoon
 /// from here.
 pub trait EventHook: Send + Sync + 'static {
-    /// Whether this kind is wanted; asked once for each publisher and subscription.
+    /// Whether this kind is wanted: cheap, and always the same answer. What is not wanted is not told.
     fn wants(&self, kind: EventKind) -> bool;
     /// Something happened.
     fn on_event(&self, event: &Event<'_>);

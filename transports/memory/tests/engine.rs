@@ -353,6 +353,37 @@ impl EventHook for Seen {
     }
 }
 
+/// Hears one kind, and wants no other.
+struct Only(EventKind, Seen);
+
+impl EventHook for Only {
+    fn wants(&self, kind: EventKind) -> bool {
+        kind == self.0
+    }
+    fn on_event(&self, event: &Event<'_>) {
+        self.1.on_event(event);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_hears_what_it_wants_and_nothing_else() {
+    for kind in [EventKind::Disconnected, EventKind::Reconnected, EventKind::LeaseLost, EventKind::Stale] {
+        let mut rig = rig(Order::Unordered);
+        let only = Arc::new(Only(kind, Seen::default()));
+        rig.env = Environment::new().seeded(1).with_hook(only.clone());
+        let consumer = rig.consumer(|_| {}).await;
+        rig.publish([("a", "")]).await;
+        let running = next(&consumer).await;
+        rig.server.disconnect_all();
+        tokio::time::sleep(MS(300)).await;
+        let _ = running.ack();
+        let _ = next(&consumer).await.reject("y");
+        let _ = consumer.drain(Duration::from_secs(1)).await;
+        let heard = only.1.0.lock().unwrap().clone();
+        assert!(!heard.is_empty() && heard.iter().all(|other| *other == kind), "{kind:?}: {heard:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_tell_the_story() {
     let mut rig = rig(Order::Unordered);

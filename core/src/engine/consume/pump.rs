@@ -212,13 +212,8 @@ impl Pump {
             self.shared.waiters.wake(usize::MAX);
         } else {
             let wait = self.backoff.failed(now, self.random.f64());
-            if let Some(hook) = self.shared.hook() {
-                hook.on_event(&Event::Disconnected {
-                    channel: &self.shared.source.channel,
-                    error: &error,
-                    retry_in: wait,
-                });
-            }
+            let channel = &self.shared.source.channel;
+            self.shared.tell(&Event::Disconnected { channel, error: &error, retry_in: wait });
             self.connection = Connection::Waits(now + wait);
         }
     }
@@ -266,9 +261,8 @@ impl Pump {
         self.stopped = false;
         self.shared.core().settler = Some(opened.settler);
         self.shared.receiving().receiver = Some(opened.receiver);
-        if let Some(hook) = self.shared.hook() {
-            hook.on_event(&Event::Reconnected { channel: &self.shared.source.channel, generation: self.generation });
-        }
+        let channel = &self.shared.source.channel;
+        self.shared.tell(&Event::Reconnected { channel, generation: self.generation });
         self.shared.waiters.wake(1);
     }
 

@@ -14,7 +14,7 @@ use super::wait::{ReceiveWake, Signal, Waiters};
 use super::want::Want;
 use crate::driver::{AnyReceiver, Inbox, Incoming, Receiver, Settled};
 use crate::engine::{Clock, Environment};
-use crate::{Attempt, EventHook, Message, Result, Source};
+use crate::{Attempt, Event, EventHook, Message, Result, Source};
 
 pub(super) struct Shared {
     pub(super) source: Source,
@@ -97,8 +97,11 @@ impl Shared {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn hook(&self) -> Option<&dyn EventHook> {
-        self.hook.as_deref()
+    /// Tells the hook what it wants to hear.
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Some(hook) = self.hook.as_deref().filter(|hook| hook.wants(event.kind())) {
+            hook.on_event(event);
+        }
     }
 
     pub(super) fn new_waiter(&self) -> u64 {
