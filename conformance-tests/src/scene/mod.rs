@@ -5,29 +5,31 @@ mod broken;
 mod events;
 mod facade;
 mod finish;
+mod harms;
 mod judge;
 mod letters;
+mod open;
 mod place;
 mod raw;
 mod reader;
 mod sender;
 mod taken;
 mod tap;
+mod waits;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pontoon::Broker;
 use pontoon_core::driver::{AnyTransport, DepthReport, Ensure, Transport};
-use pontoon_core::engine::{ConsumerOptions, Environment, PublisherOptions};
-use pontoon_core::{Capabilities, ChannelKind, Error, ErrorKind, Level, MessageId, Order, Result, Retry, Source};
+use pontoon_core::engine::Environment;
+use pontoon_core::{Capabilities, ChannelKind, Error, ErrorKind, Level, Order, Result, Retry, Source};
 
 use crate::checks::Check;
-use crate::harness::{Control, Harm, Harness, Profile, Site, Timings};
-use crate::history::{FaultKind, Handle, Recorder, SourceName, Subscription, What};
+use crate::harness::{Harness, Profile, Site, Timings};
+use crate::history::{FaultKind, Recorder, SourceName, Subscription, What};
 use crate::mutants::{self, Defect};
 use crate::run::Plan;
 
@@ -224,143 +226,8 @@ impl Scene {
         Ok(())
     }
 
-    /// A publisher that writes down what it does. Declares the channel, and the subscription of a topic.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn publisher(&self, place: &Place) -> Held<Sender> {
-        self.publisher_with(place, |_| {}).await
-    }
-
-    /// As [`publisher`](Self::publisher), with options.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn publisher_with(&self, place: &Place, change: impl FnOnce(&mut PublisherOptions)) -> Held<Sender> {
-        self.publisher_on(&self.0.transport, place, change).await
-    }
-
-    /// As [`publisher_with`](Self::publisher_with), on another connection.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn publisher_on(
-        &self,
-        transport: &AnyTransport,
-        place: &Place,
-        change: impl FnOnce(&mut PublisherOptions),
-    ) -> Held<Sender> {
-        self.declare(place).await?;
-        let mut options = PublisherOptions::default();
-        change(&mut options);
-        let number = self.0.publishers.fetch_add(1, Ordering::Relaxed);
-        let sender = Sender::open(self, transport, place, options, number).await?;
-        self.used().senders.push(sender.clone());
-        Ok(sender)
-    }
-
-    /// A consumer that writes down what it does.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn consumer(&self, place: &Place) -> Held<Reader> {
-        self.consumer_with(place, |_| {}).await
-    }
-
-    /// As [`consumer`](Self::consumer), with options. Retries wait 100 ms unless these say otherwise.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn consumer_with(&self, place: &Place, change: impl FnOnce(&mut ConsumerOptions)) -> Held<Reader> {
-        self.consumer_on(&self.0.transport, place, change).await
-    }
-
-    /// As [`consumer_with`](Self::consumer_with), on another connection.
-    ///
-    /// # Errors
-    /// Of opening.
-    pub async fn consumer_on(
-        &self,
-        transport: &AnyTransport,
-        place: &Place,
-        change: impl FnOnce(&mut ConsumerOptions),
-    ) -> Held<Reader> {
-        self.declare(place).await?;
-        let mut options = ConsumerOptions::default();
-        options.retry = Retry::fixed(Duration::from_millis(100)).jitter(0.0).attempts(10);
-        options.longest_read = Duration::from_secs(1);
-        change(&mut options);
-        self.used().policies.push((place.channel.name.to_string(), options.retry));
-        let number = self.0.consumers.fetch_add(1, Ordering::Relaxed);
-        let reader = Reader::open(self, transport, place, options, number).await?;
-        self.used().readers.push(reader.clone());
-        Ok(reader)
-    }
-
     fn environment(&self, tap: tap::Tap) -> Environment {
         self.0.environment.clone().with_hook(Arc::new(tap))
-    }
-
-    /// What can be done to the broker.
-    #[must_use]
-    pub fn control(&self) -> &dyn Control {
-        self.0.site.control()
-    }
-
-    /// Hurts the broker, and writes it down.
-    ///
-    /// # Errors
-    /// When it cannot be done: the run is then indeterminate.
-    pub async fn harm(&self, harm: Harm) -> Held {
-        if let Some(kind) = fault_of(&harm) {
-            self.0.recorder.record(What::Fault { kind });
-            self.used().harms.push(kind);
-        }
-        self.control().harm(harm).await.map_err(|error| Broken::indeterminate(format!("{error}")))
-    }
-
-    /// Ends every harm that lasts.
-    ///
-    /// # Errors
-    /// When it cannot be done: the run is then indeterminate.
-    pub async fn heal(&self) -> Held {
-        self.control().heal().await.map_err(|error| Broken::indeterminate(format!("{error}")))?;
-        let healed = std::mem::take(&mut self.used().harms);
-        for kind in healed {
-            self.0.recorder.record(What::Heal { kind });
-        }
-        Ok(())
-    }
-
-    /// Waits, for what the check is about. Never to give something time to happen: that is [`until`](Self::until).
-    pub async fn rest(&self, time: Duration) {
-        tokio::time::sleep(time).await;
-    }
-
-    /// Waits until something holds.
-    ///
-    /// # Errors
-    /// `stall` when it does not within the patience of the timings.
-    pub async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Held {
-        let deadline = tokio::time::Instant::now() + self.timings().patience();
-        while !holds() {
-            if tokio::time::Instant::now() >= deadline {
-                return Err(Broken::stall(format!("{what}: not within {:?}", self.timings().patience())));
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Ok(())
-    }
-
-    /// Waits for a future, within the patience of the timings.
-    ///
-    /// # Errors
-    /// `stall` when it does not end.
-    pub async fn in_time<T>(&self, what: &str, future: impl Future<Output = T>) -> Held<T> {
-        let patience = self.timings().patience();
-        tokio::time::timeout(patience, future)
-            .await
-            .map_err(|_| Broken::stall(format!("{what}: not within {patience:?}")))
     }
 
     /// How many messages a source holds.
@@ -384,34 +251,6 @@ impl Scene {
         Ok(self.0.transport.open_consumer(how).await?.lease)
     }
 
-    /// Writes down that the consumers of these deliveries were killed: what they held comes again.
-    pub(crate) fn killed(&self, held: &[Taken]) {
-        let mut numbers: Vec<u32> = held.iter().map(Taken::consumer).collect();
-        numbers.dedup();
-        for number in numbers {
-            self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(number) });
-        }
-    }
-
-    /// Writes down that this consumer was killed.
-    pub(crate) fn killed_reader(&self, reader: &Reader) {
-        self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(reader.number()) });
-    }
-
-    /// Writes down that a dead letter was put back.
-    pub(crate) fn redriven(&self, place: &Place, id: &MessageId) -> Held {
-        let source = SourceName::from(&place.source()?);
-        self.0.recorder.record(What::Redriven { source, message: id.to_string().into() });
-        Ok(())
-    }
-
-    /// Writes down that so many messages were purged.
-    pub(crate) fn purged(&self, place: &Place, count: u64) -> Held {
-        let source = SourceName::from(&place.source()?);
-        self.0.recorder.record(What::Purged { source, count });
-        Ok(())
-    }
-
     /// Changes how the run is judged.
     pub fn judge(&self, change: impl FnOnce(&mut Judgement)) {
         change(&mut self.used().judgement);
@@ -425,20 +264,6 @@ async fn depth_of(transport: &AnyTransport, source: &Source) -> Result<Option<De
         Some(depth) if declared > Level::Absent => depth.depth(source).await.map(Some),
         _ => Ok(None),
     }
-}
-
-fn fault_of(harm: &Harm) -> Option<FaultKind> {
-    Some(match harm {
-        Harm::Cut | Harm::BreakPublishing(_) => FaultKind::Cut,
-        Harm::HalfOpen => FaultKind::HalfOpen,
-        Harm::Pause => FaultKind::BrokerPaused,
-        Harm::Restart => FaultKind::BrokerKilled,
-        Harm::LoseReplies(_) => FaultKind::LostConfirm,
-        Harm::RefuseDeadLetters => FaultKind::DeadLetterRefused,
-        Harm::FailSettlements(_) => FaultKind::FailedSettle,
-        Harm::ExpireLeases(_) => FaultKind::ExpiredLease,
-        Harm::Delete(_) => return None,
-    })
 }
 
 /// An error of this kind, or an anomaly of this name.
