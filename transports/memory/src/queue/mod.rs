@@ -7,6 +7,7 @@
 mod consumers;
 mod keys;
 mod leases;
+mod pages;
 mod ready;
 mod restore;
 mod settle;

@@ -2,6 +2,7 @@
 
 use pontoon_core::Message;
 
+use super::pages::Pages;
 use crate::clock::Nanos;
 
 /// No slot, no key, no consumer.
@@ -62,8 +63,8 @@ pub(super) struct Stored {
 /// be written once and dropped where they lie.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
-    slots: Vec<Stored>,
-    messages: Vec<Option<Message>>,
+    slots: Pages<Stored>,
+    messages: Pages<Option<Message>>,
     free: Vec<u32>,
 }
 
@@ -73,7 +74,7 @@ impl Slab {
     pub(super) fn insert(&mut self, stored: Stored, message: &mut Option<Message>) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
-                self.slots[at as usize] = stored;
+                self.slots[at] = stored;
                 at
             }
             None => {
@@ -83,14 +84,14 @@ impl Slab {
             }
         };
         // Swapped, not moved: a move goes through a variable, and a message is large.
-        std::mem::swap(&mut self.messages[at as usize], message);
+        std::mem::swap(&mut self.messages[at], message);
         at
     }
 
     /// Frees a slot, and its message with it.
     pub(super) fn remove(&mut self, at: u32) {
-        self.slots[at as usize].place = Place::Free;
-        self.messages[at as usize] = None;
+        self.slots[at].place = Place::Free;
+        self.messages[at] = None;
         self.free.push(at);
         if self.slots.len() > KEEP && self.free.len() == self.slots.len() {
             *self = Slab::default();
@@ -99,26 +100,26 @@ impl Slab {
 
     /// Drops the message alone.
     pub(super) fn drop_message(&mut self, at: u32) {
-        self.messages[at as usize] = None;
+        self.messages[at] = None;
     }
 
     pub(super) fn message(&self, at: u32) -> &Message {
-        self.messages[at as usize].as_ref().expect("a filled slot has its message")
+        self.messages[at].as_ref().expect("a filled slot has its message")
     }
 
     /// The slot of a number that came from outside, if it holds anything.
     pub(super) fn get(&self, at: u32) -> Option<&Stored> {
-        self.slots.get(at as usize).filter(|stored| stored.place != Place::Free)
+        self.slots.get(at).filter(|stored| stored.place != Place::Free)
     }
 
     /// The slot of a number that some list of ours holds.
     pub(super) fn at(&self, at: u32) -> &Stored {
-        &self.slots[at as usize]
+        &self.slots[at]
     }
 
     /// The slot of a number that some list of ours holds.
     pub(super) fn at_mut(&mut self, at: u32) -> &mut Stored {
-        &mut self.slots[at as usize]
+        &mut self.slots[at]
     }
 
     /// How many slots there are, filled or free.
