@@ -530,3 +530,33 @@ async fn who_waits_is_served_while_another_handles() {
     assert_ne!(id(&one), id(&other));
     assert_eq!((one.ack(), other.ack()), (Settled::Recorded, Settled::Recorded));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_brings_what_arrived_and_nothing_else() {
+    let mut config = MemoryConfig::default();
+    config.key_window = 2;
+    let rig = rig_with(Order::BLOCK, config);
+    let consumer = rig.consumer(|_| {}).await;
+    rig.publish([("a1", "a")]).await;
+    let first = next(&consumer).await;
+    let waiting = tokio::spawn({
+        let consumer = consumer.clone();
+        async move { consumer.next_batch(4).await.unwrap().unwrap().collect::<Vec<_>>() }
+    });
+    // What arrives first must wait for its key, so the batch goes on waiting.
+    tokio::time::sleep(MS(300)).await;
+    rig.publish([("a2", "a")]).await;
+    tokio::time::sleep(MS(300)).await;
+    rig.publish([("b1", "b")]).await;
+    let batch = timeout(Duration::from_secs(60), waiting).await.expect("in time").unwrap();
+    assert_eq!(batch.iter().map(id).collect::<Vec<_>>(), ["b1"]);
+    for delivery in batch {
+        assert_eq!(delivery.ack(), Settled::Recorded);
+    }
+    nothing_for(&consumer, MS(300)).await;
+    assert_eq!(first.ack(), Settled::Recorded);
+    let second = next(&consumer).await;
+    assert_eq!(id(&second), "a2");
+    assert_eq!(second.ack(), Settled::Recorded);
+    assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
+}

@@ -83,6 +83,9 @@ impl Want<'_> {
                 }
             }
             Want::Many(max, batch) => {
+                // What an earlier look brought was all kept for later; its empty places must not go back into the inbox.
+                batch.arrived.clear();
+                batch.names.clear();
                 if !inbox.take_messages(&mut batch.arrived) {
                     return false;
                 }
