@@ -175,6 +175,7 @@ impl MemoryServer {
                     if begin.elapsed() > PORT_WITHIN {
                         return Err(error);
                     }
+                    // The step of a bounded wait.
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(error) => return Err(error),

@@ -187,6 +187,7 @@ async fn run(
     };
     let begin = Instant::now();
     while missing() > 0 && begin.elapsed() < Duration::from_secs(30) {
+        // The step of a bounded wait.
         sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(missing(), 0, "seed {seed}: confirmed and lost");
@@ -214,6 +215,7 @@ async fn run(
 
 async fn kill_again_and_again(mut server: MemoryServer, random: &mut fastrand::Rng) -> MemoryServer {
     for _ in 0..KILLS {
+        // Not a wait: the instant at which the kill strikes, drawn from the seed.
         sleep(Duration::from_millis(random.u64(20..220))).await;
         let down = Duration::from_millis(random.u64(0..60));
         server = tokio::task::spawn_blocking(move || {
@@ -244,6 +246,7 @@ async fn failures_and_dead_letters_survive_twenty_kills() {
 async fn nothing_confirmed_is_lost_over_pauses() {
     let pause = async |server: MemoryServer, random: &mut fastrand::Rng| {
         for _ in 0..PAUSES {
+            // Not waits: when the pause begins, and how long it is, drawn from the seed.
             sleep(Duration::from_millis(random.u64(20..200))).await;
             server.pause().unwrap();
             sleep(Duration::from_millis(random.u64(50..400))).await;

@@ -228,6 +228,7 @@ async fn delay_ttl_and_priority_are_the_servers() {
     stage.publisher.put(message("low")).await;
     stage.publisher.put(message("high").with_priority(9)).await;
     stage.publisher.put(message("old").with_ttl(Duration::from_millis(1))).await;
+    // Time itself is what is waited for: the TTL must be over before anything is asked for.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let got = stage.consumer.take(3).await;
     assert_eq!(bodies(&got), "high low old");

@@ -129,6 +129,7 @@ async fn delays_and_ttls_go_on_while_nobody_serves() {
     stage.publisher.put(message("old").with_ttl(Duration::from_millis(100))).await;
     stage.publisher.put(message("fresh").with_ttl(Duration::from_secs(600))).await;
     stage.server.kill().unwrap();
+    // The TTL must end while nobody serves; nothing tells of it.
     tokio::time::sleep(Duration::from_millis(150)).await;
     let mut stage = stage.restarted().await;
     let got = stage.consumer.take(2).await;
@@ -191,6 +192,7 @@ async fn retention_counts_from_when_it_was_stored() {
     let mut stage = Stage::new(channel).await;
     stage.publisher.put(message("a")).await;
     stage.server.kill().unwrap();
+    // The retention must end while nobody serves; nothing tells of it.
     tokio::time::sleep(Duration::from_millis(350)).await;
     let mut stage = stage.restarted().await;
     stage.consumer.nothing().await;
