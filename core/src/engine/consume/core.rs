@@ -44,8 +44,9 @@ pub(super) struct Core {
     flushing: Option<Moment>,
     /// The pump waits for the end of the flush that is pending, and has armed no tick.
     pub(super) flush_awaited: bool,
-    /// A flush ended, and whoever waits for that was not told yet.
-    pub(super) flush_ended: bool,
+    /// Settlements are over that were not, by the end of a flush or because they turned out stale, and whoever waits
+    /// for that was not told yet.
+    pub(super) ended: bool,
     scratch: Scratch,
 }
 
@@ -113,7 +114,7 @@ impl Core {
             late_draining: FlushReport::default(),
             flushing: None,
             flush_awaited: false,
-            flush_ended: false,
+            ended: false,
             scratch: Scratch::default(),
         }
     }
@@ -160,6 +161,8 @@ impl Core {
                 // stale is the safe reading, the message comes again.
                 let answer = self.scratch.answers.get(at).copied().unwrap_or(Settled::Stale);
                 applied.stale += usize::from(answer == Settled::Stale);
+                // No flush will say so: one that is recorded again was waited for already.
+                self.ended |= answer == Settled::Stale;
                 self.machine.answered(record, answer);
             }
             self.scratch.answers.clear();
@@ -216,7 +219,7 @@ impl Core {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(())) => {
                     self.flushing = None;
-                    self.flush_ended = true;
+                    self.ended = true;
                     // It may end here on a user's thread: the pump is then to be told of the next settlement.
                     self.tick_armed &= !std::mem::take(&mut self.flush_awaited);
                     self.machine.flush_ended(&mut self.scratch.late, now());
@@ -253,6 +256,7 @@ impl Core {
     pub(super) fn disconnect(&mut self) {
         self.settler = None;
         self.flushing = None;
+        self.scratch.late.clear();
         self.machine.generation_lost();
         self.note_late();
     }
@@ -305,7 +309,7 @@ impl Core {
             || tick
             || sooner
             || self.dead.is_some()
-            || (self.flush_ended && self.flush_requested)
+            || (self.ended && self.flush_requested)
             || !self.machine.successors.is_empty()
             || self.drain.is_some()
     }

@@ -141,7 +141,7 @@ impl Pump {
         core.tick_armed = self.flush_at != Moment::NEVER || core.flush_awaited;
         core.flush_requested &= core.machine.unflushed() > 0;
         // Told only when something ended: whoever waits asks again at once, and the two would spin otherwise.
-        let progressed = std::mem::take(&mut core.flush_ended);
+        let progressed = std::mem::take(&mut core.ended);
         if core.watching && (self.watch_at == Moment::NEVER || self.watch_at <= now) {
             let idle = self.watch_at <= now && core.machine.running() == 0;
             core.watching = !idle;

@@ -232,7 +232,7 @@ impl Shared {
                 let clock = self.clock;
                 core.flush(&self.pump_waker, || clock.now());
                 // Others may have waited for the same flush.
-                let others = core.flush_ended && core.flush_requested;
+                let others = core.ended && core.flush_requested;
                 if core.machine.is_final(number) || core.finished.is_some() {
                     drop(core);
                     if others {

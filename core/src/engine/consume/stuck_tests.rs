@@ -1,4 +1,5 @@
-//! A broker that answers nothing: the shell over a transport that never flushes, and then never connects.
+//! A broker that answers nothing, or late: the shell over a transport that never flushes and then never connects, and
+//! over one whose settlements fail once and find their lease lost when they are recorded again.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Consumer, ConsumerOptions, Delivery, FlushReport};
 use crate::driver::{
-    AnyTransport, Batch, Disposition, Ensure, Extensions, Inbox, Incoming, Late, OpenConsumer, OpenProducer,
+    AnyTransport, Batch, Disposition, Ensure, Extensions, Inbox, Incoming, Late, LateKind, OpenConsumer, OpenProducer,
     OpenedConsumer, OpenedProducer, Producer, Receiver, Settled, Settler, Token, Transport,
 };
 use crate::engine::{Environment, Reconnect};
@@ -18,13 +19,15 @@ use crate::{
     Capabilities, Capability, Channel, DeadLetterPolicy, Error, ErrorKind, Level, Message, Result, Retry, Source,
 };
 
-/// Hands out three messages per connection. The first connection never flushes, the second never stands.
+/// Hands out three messages per connection. The first connection never flushes, the second never stands; or, with
+/// `fails_once`, the first flush says that everything failed, and by then every lease is lost.
 #[derive(Clone, Default)]
 struct Stuck {
     opened: Arc<AtomicU32>,
     /// How often a flush was looked at.
     polled: Arc<AtomicU32>,
     lease: Option<Duration>,
+    fails_once: bool,
 }
 
 impl Stuck {
@@ -37,6 +40,8 @@ struct Half {
     generation: u32,
     left: u64,
     polled: Arc<AtomicU32>,
+    fails_once: bool,
+    recorded: Vec<Token>,
 }
 
 impl Transport for Stuck {
@@ -58,7 +63,13 @@ impl Transport for Stuck {
         if opened == 2 {
             return pending().await;
         }
-        let half = |left| Half { generation: how.generation, left, polled: self.polled.clone() };
+        let half = |left| Half {
+            generation: how.generation,
+            left,
+            polled: self.polled.clone(),
+            fails_once: self.fails_once,
+            recorded: Vec::new(),
+        };
         let mut opened = OpenedConsumer::new(half(3), half(0), Self::can());
         opened.lease = self.lease;
         Ok(opened)
@@ -101,10 +112,20 @@ impl Receiver for Half {
 
 impl Settler for Half {
     fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
-        answers.extend(what.iter().map(|_| Settled::Recorded));
+        for (token, _) in what {
+            let again = self.fails_once && self.recorded.contains(token);
+            answers.push(if again { Settled::Stale } else { Settled::Recorded });
+            self.recorded.push(*token);
+        }
     }
-    fn poll_flush(&mut self, _: &mut Context<'_>, _: &mut Vec<Late>) -> Poll<Result<()>> {
-        self.polled.fetch_add(1, Ordering::SeqCst);
+    fn poll_flush(&mut self, _: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {
+        let first = self.polled.fetch_add(1, Ordering::SeqCst) == 0;
+        if self.fails_once {
+            let failed = || LateKind::Failed(Error::new(ErrorKind::Connection, "settle", "not this time"));
+            let covered = self.recorded.iter().filter(|_| first);
+            late.extend(covered.map(|token| Late { token: *token, kind: failed() }));
+            return Poll::Ready(Ok(()));
+        }
         if self.generation == 1 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
     fn poll_close(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {
@@ -117,7 +138,10 @@ async fn consumer() -> (Stuck, Consumer) {
 }
 
 async fn with_lease(lease: Option<Duration>) -> (Stuck, Consumer) {
-    let stuck = Stuck { lease, ..Stuck::default() };
+    open(Stuck { lease, ..Stuck::default() }).await
+}
+
+async fn open(stuck: Stuck) -> (Stuck, Consumer) {
     let mut channel = Channel::queue("work").unwrap();
     channel.dead_letter = DeadLetterPolicy::Discard;
     let reconnect = Reconnect::new(Duration::from_millis(1), Duration::from_millis(1));
@@ -168,6 +192,22 @@ async fn a_connection_that_answers_no_flush_is_replaced_and_so_is_an_attempt_tha
     assert_eq!((again.generation(), stuck.opened.load(Ordering::SeqCst)), (3, 3));
     again.ack_confirmed().await.unwrap();
     assert!(consumer.drain(Duration::from_secs(1)).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_settlement_is_told_when_it_is_stale_at_its_second_recording() {
+    let (_, consumer) = open(Stuck { fails_once: true, ..Stuck::default() }).await;
+    let mut all = three(&consumer).await.into_iter();
+    let confirmed = timeout(Duration::from_secs(10), all.next().unwrap().ack_confirmed()).await;
+    let error = confirmed.expect("it is known that the lease was lost").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+
+    let (_, consumer) = open(Stuck { fails_once: true, ..Stuck::default() }).await;
+    for delivery in three(&consumer).await {
+        assert_eq!(delivery.ack(), Settled::Recorded);
+    }
+    let flushed = timeout(Duration::from_secs(10), consumer.flush()).await;
+    assert_eq!(flushed.expect("nothing is left to wait for"), FlushReport { stale: 3, unknown: 0 });
 }
 
 #[tokio::test(start_paused = true)]
