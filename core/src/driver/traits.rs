@@ -102,7 +102,7 @@ pub trait Settler: Send + 'static {
     fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>);
 
     /// `Ready(Ok)`: everything recorded before this flush began is final, and what is not in `late` is done. Later
-    /// records must not keep it pending. One flush at a time.
+    /// records must not keep it pending; `late` may name some of them already. One flush at a time.
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>>;
 
     /// Flushes, then gives up the settling half. Unsettled tokens go back to the broker.

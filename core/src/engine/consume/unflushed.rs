@@ -113,6 +113,11 @@ impl Unflushed {
         std::mem::take(&mut self.records)
     }
 
+    /// Whether a settlement of this lease is among them.
+    pub(super) fn holds(&self, token: Token) -> bool {
+        self.records.iter().any(|record| record.token == token)
+    }
+
     /// Whether everything up to this number is final.
     pub(super) fn is_final(&self, number: u64) -> bool {
         self.records.iter().all(|r| r.number > number)

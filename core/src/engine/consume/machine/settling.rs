@@ -66,7 +66,7 @@ impl Machine {
         self.unflushed.begin();
     }
 
-    /// A flush ended: what it covered is final, except for these.
+    /// A flush ended: what it covered is final, except for these. What concerns later records is left for their flush.
     pub(crate) fn flush_ended(&mut self, late: &mut Vec<Late>, now: Moment) {
         self.now = now;
         if late.is_empty() && !self.unflushed.is_waited_for() {
@@ -89,8 +89,9 @@ impl Machine {
                 None => self.became_final(record),
             }
         }
-        // What is left concerns records that were answered after this flush began, or nothing we know.
-        late.clear();
+        // The broker may answer, with the last of what this flush covers, what was recorded since: that is kept for the
+        // flush that covers it, which would call it final otherwise. The rest concerns nothing we know.
+        late.retain(|late| self.unflushed.holds(late.token));
     }
 
     pub(super) fn became_final(&mut self, record: Record) {

@@ -591,6 +591,26 @@ fn a_flush_covers_only_what_was_recorded_before_it() {
 }
 
 #[test]
+fn what_is_late_counts_at_the_flush_that_covers_it() {
+    let mut rig = Rig::new(config(Order::Unordered));
+    rig.arrive("");
+    rig.arrive("");
+    let mut taken = rig.take();
+    let _ = rig.settle(taken.remove(0), Verdict::Ack);
+    rig.m.flush_begins();
+    let _ = rig.settle(taken.remove(0), Verdict::Ack);
+    rig.m.watch(2);
+    let mut told = vec![late(2, LateKind::Stale), late(9, LateKind::Stale)];
+    rig.m.flush_ended(&mut told, rig.now);
+    assert_eq!(rig.m.take_late(), FlushReport::default());
+    rig.m.flush_begins();
+    rig.m.flush_ended(&mut told, rig.now);
+    assert!(rig.m.is_final(2) && told.is_empty(), "nobody knows of a ninth");
+    assert_eq!(rig.m.take_late(), FlushReport { stale: 1, unknown: 0 });
+    assert!(matches!(rig.m.unwatch(2), Some(LateKind::Stale)), "it was not confirmed");
+}
+
+#[test]
 fn at_most_once_hands_out_only_what_is_settled_for_certain() {
     let at_most_once = Config { at_most_once: true, dead_letter: false, ..config(Order::Unordered) };
     let mut rig = Rig::new(at_most_once);
