@@ -6,6 +6,7 @@ pub mod checks;
 pub mod harness;
 pub mod history;
 pub mod mutants;
+pub mod proxy;
 pub mod random;
 pub mod report;
 pub mod run;

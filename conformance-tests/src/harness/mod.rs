@@ -3,7 +3,7 @@
 
 mod control;
 mod profile;
-mod proxy;
+
 mod timings;
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use std::sync::Arc;
 use pontoon_core::Result;
 use pontoon_core::driver::{AnyTransport, BoxFuture};
 
+pub use crate::proxy::Proxy;
 pub use control::{Control, Harm, HarmKind, NoControl};
 pub use profile::Profile;
-pub use proxy::Proxy;
 pub use timings::Timings;
 
 /// A backend to be tested. An author implements this and [`Site`]; everything else is the suite's.

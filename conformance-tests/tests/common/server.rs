@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
+use pontoon_conformance::proxy::Direction;
 use pontoon_core::driver::{AnyTransport, BoxFuture};
 use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
 use pontoon_memory_server::{MemoryServer, ServerOptions};
@@ -83,8 +84,8 @@ impl Control for Process {
             match harm {
                 Harm::Cut => self.proxy.cut(),
                 Harm::HalfOpen => self.proxy.hush(true),
-                Harm::LoseReplies(times) => self.proxy.lose_replies(times),
-                Harm::BreakPublishing(times) => self.proxy.break_requests(times),
+                Harm::LoseReplies(times) => self.proxy.lose(Direction::Reply, times),
+                Harm::BreakPublishing(times) => self.proxy.break_off(times),
                 Harm::Pause => self.with_server(|server| server.pause()).await?,
                 Harm::Restart => self.with_server(MemoryServer::restart).await?,
                 other => {
