@@ -73,7 +73,8 @@ pub(super) async fn pass(
     to.shutdown().await.map_err(|_| Reset::ByPeer)
 }
 
-/// What was read and not passed on, each piece with the moment it is due.
+/// What was read and not passed on, each piece with the moment it is due. First in, first out: nothing overtakes, however
+/// the jitter falls.
 #[derive(Default)]
 struct Pieces {
     queue: VecDeque<(Instant, Vec<u8>)>,
@@ -82,8 +83,6 @@ struct Pieces {
 
 impl Pieces {
     fn push(&mut self, due: Instant, bytes: &[u8]) {
-        // Nothing overtakes, however the jitter falls.
-        let due = self.queue.back().map_or(due, |(before, _)| due.max(*before));
         self.bytes += bytes.len();
         self.queue.push_back((due, bytes.to_vec()));
     }

@@ -1,12 +1,25 @@
 //! What ran, what did not apply and why, for people and for programs.
 
+mod evidence;
+mod html;
+mod junit;
+mod support;
 mod table;
+mod terminal;
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use pontoon_core::{Capabilities, Capability};
 
 use serde::{Deserialize, Serialize};
 
+pub use evidence::{Evidence, Shown};
+pub use html::html;
+pub use junit::junit;
+pub use support::support;
 pub use table::{Proof, table};
+pub use terminal::terminal;
 
 /// How one check on one profile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,7 +50,7 @@ impl fmt::Display for Verdict {
 }
 
 /// One check on one profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The check: `ORD-KEY`.
     pub name: String,
@@ -51,6 +64,9 @@ pub struct Entry {
     pub reason: String,
     /// How long it took, in milliseconds of the machine's clock.
     pub millis: u64,
+    /// Of a failure: what shows it. In a report it stands beside the checks, in [`Report::evidence`].
+    #[serde(skip)]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 impl Entry {
@@ -116,8 +132,37 @@ impl fmt::Display for Totals {
     }
 }
 
+/// What a profile declares, in the words of the contract.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// The level of each capability: `native`, `emulated`, `volatile`, `absent`.
+    pub levels: BTreeMap<String, String>,
+    /// The limits that are known.
+    pub limits: BTreeMap<String, String>,
+}
+
+impl Declared {
+    /// What is declared here.
+    #[must_use]
+    pub fn of(capabilities: &Capabilities) -> Self {
+        let level = |capability: &Capability| (capability.to_string(), capabilities.level(*capability).to_string());
+        let limits = &capabilities.limits;
+        let limits = [
+            ("largest body", limits.max_body.map(|bytes| format!("{bytes} bytes"))),
+            ("longest delay", limits.max_delay.map(|time| format!("{time:?}"))),
+            ("longest lease", limits.max_lease.map(|time| format!("{time:?}"))),
+            ("dedupe window", limits.dedupe_window.map(|time| format!("{time:?}"))),
+            ("priorities", limits.priorities.map(|count| count.to_string())),
+        ];
+        Declared {
+            levels: Capability::ALL.iter().map(level).collect(),
+            limits: limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?))).collect(),
+        }
+    }
+}
+
 /// A whole run, as it is written to a file: one JSON object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The transport, or several with `+` between them.
     pub transport: String,
@@ -129,6 +174,12 @@ pub struct Report {
     pub totals: Totals,
     /// One for each check and profile.
     pub checks: Vec<Entry>,
+    /// What each profile declares.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub declares: BTreeMap<String, Declared>,
+    /// What shows the failures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
 }
 
 impl Report {
@@ -136,7 +187,16 @@ impl Report {
     #[must_use]
     pub fn new(transport: &str, profiles: Vec<String>, seed: u64, mut checks: Vec<Entry>) -> Self {
         checks.sort_by(|a, b| (&a.profile, &a.name).cmp(&(&b.profile, &b.name)));
-        Report { transport: transport.to_owned(), profiles, seed, totals: Totals::of(&checks), checks }
+        let evidence = checks.iter_mut().filter_map(|entry| entry.evidence.take().map(|shown| *shown)).collect();
+        let (transport, totals) = (transport.to_owned(), Totals::of(&checks));
+        Report { transport, profiles, seed, totals, checks, declares: BTreeMap::new(), evidence }
+    }
+
+    /// With what the profiles declare.
+    #[must_use]
+    pub fn declaring(mut self, declares: BTreeMap<String, Declared>) -> Self {
+        self.declares.extend(declares);
+        self
     }
 
     /// Both reports in one.
@@ -144,6 +204,16 @@ impl Report {
     pub fn with(self, other: Report) -> Self {
         let transport = format!("{}+{}", self.transport, other.transport);
         let profiles = self.profiles.into_iter().chain(other.profiles).collect();
-        Report::new(&transport, profiles, self.seed, self.checks.into_iter().chain(other.checks).collect())
+        let checks = self.checks.into_iter().chain(other.checks).collect();
+        let mut both = Report::new(&transport, profiles, self.seed, checks);
+        both.declares = self.declares.into_iter().chain(other.declares).collect();
+        both.evidence = self.evidence.into_iter().chain(other.evidence).collect();
+        both
+    }
+
+    /// Whether nothing failed and everything could be judged.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.totals.failed + self.totals.indeterminate == 0
     }
 }

@@ -4,15 +4,29 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::report::Entry;
+use serde::{Deserialize, Serialize};
 
-type Table = BTreeMap<String, BTreeMap<String, String>>;
+use crate::report::{Declared, Entry};
 
-/// The pinned outcomes: a table for each profile, a line for each check.
+/// Lines by their names, by profile.
+pub type Table = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The pinned outcomes: a table for each profile, a line for each check; and what each profile declares.
 #[derive(Clone, Debug)]
 pub struct Expected {
     path: PathBuf,
-    table: Table,
+    pinned: Pinned,
+}
+
+/// What is in the file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Pinned {
+    /// The outcomes.
+    #[serde(flatten)]
+    checks: Table,
+    /// Levels and limits.
+    #[serde(default)]
+    declares: Table,
 }
 
 /// The file cannot be used.
@@ -40,15 +54,52 @@ impl Expected {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(wrong(&error)),
         };
-        let table = toml::from_str(&text).map_err(|error| wrong(&error))?;
-        Ok(Expected { path, table })
+        let pinned = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        Ok(Expected { path, pinned })
+    }
+
+    /// The outcome of each check, by profile.
+    #[must_use]
+    pub fn checks(&self) -> &Table {
+        &self.pinned.checks
+    }
+
+    /// What each profile declares: levels and limits.
+    #[must_use]
+    pub fn declares(&self) -> &Table {
+        &self.pinned.declares
+    }
+
+    /// How what a profile declares differs from what is pinned, with what to do; `None` when it does not.
+    #[must_use]
+    pub fn declares_otherwise(&self, profile: &str, declared: &Declared) -> Option<String> {
+        let found = lines_of(declared);
+        let pinned = self.pinned.declares.get(profile).cloned().unwrap_or_default();
+        let names: std::collections::BTreeSet<&String> = found.keys().chain(pinned.keys()).collect();
+        let nothing = "nothing".to_owned();
+        let differing: Vec<String> = names
+            .into_iter()
+            .filter(|name| found.get(*name) != pinned.get(*name))
+            .map(|name| {
+                let of = |lines: &BTreeMap<String, String>| lines.get(name).unwrap_or(&nothing).clone();
+                format!("{name}: pinned `{}`, declared `{}`", of(&pinned), of(&found))
+            })
+            .collect();
+        let path = self.path.display();
+        (!differing.is_empty()).then(|| {
+            format!(
+                "{profile} does not declare what is pinned: {}. If that is right, change the lines under \
+                 `[declares.{profile}]` in {path} (PONTOON_CONFORMANCE_ACCEPT=1 writes them), and say why in the commit.",
+                differing.join("; ")
+            )
+        })
     }
 
     /// Why an outcome is not the pinned one, with what to do; `None` when it is.
     #[must_use]
     pub fn drift(&self, entry: &Entry) -> Option<String> {
         let found = entry.outcome();
-        let pinned = self.table.get(&entry.profile).and_then(|profile| profile.get(&entry.name));
+        let pinned = self.pinned.checks.get(&entry.profile).and_then(|profile| profile.get(&entry.name));
         let (path, name, profile) = (self.path.display(), &entry.name, &entry.profile);
         match pinned {
             Some(pinned) if *pinned == found => None,
@@ -66,7 +117,8 @@ impl Expected {
     /// Lines that no check answers to, when these are all there are.
     #[must_use]
     pub fn unanswered(&self, checks: &[(String, String)]) -> Vec<String> {
-        let lines = self.table.iter().flat_map(|(profile, lines)| lines.keys().map(move |name| (profile, name)));
+        let lines =
+            self.pinned.checks.iter().flat_map(|(profile, lines)| lines.keys().map(move |name| (profile, name)));
         lines
             .filter(|(profile, name)| !checks.iter().any(|(p, n)| p == *profile && n == *name))
             .map(|(profile, name)| format!("{}: no check answers to `{name}` under `[{profile}]`", self.path.display()))
@@ -77,16 +129,23 @@ impl Expected {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn accept(path: &Path, entries: &[Entry]) -> Result<(), ExpectedError> {
-        let mut table = Table::new();
+    pub fn accept(path: &Path, entries: &[Entry], declared: &BTreeMap<String, Declared>) -> Result<(), ExpectedError> {
+        let mut pinned = Pinned::default();
+        for (profile, declared) in declared {
+            pinned.declares.insert(profile.clone(), lines_of(declared));
+        }
         for entry in entries {
-            table.entry(entry.profile.clone()).or_default().insert(entry.name.clone(), entry.outcome());
+            pinned.checks.entry(entry.profile.clone()).or_default().insert(entry.name.clone(), entry.outcome());
         }
         let wrong = |error: &dyn fmt::Display| ExpectedError(format!("{}: {error}", path.display()));
-        let text = toml::to_string(&table).map_err(|error| wrong(&error))?;
-        let head = "# What each check must give on each profile. Any other outcome fails the run.\n\n";
+        let text = toml::to_string(&pinned).map_err(|error| wrong(&error))?;
+        let head = "# What each check must give on each profile, and what each profile declares. Anything else fails the run.\n\n";
         std::fs::write(path, format!("{head}{text}")).map_err(|error| wrong(&error))
     }
+}
+
+fn lines_of(declared: &Declared) -> BTreeMap<String, String> {
+    declared.levels.iter().chain(&declared.limits).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]
@@ -97,13 +156,13 @@ mod tests {
 
     fn entry(name: &str, verdict: Verdict, reason: &str) -> Entry {
         let (name, profile, reason) = (name.to_owned(), "p".to_owned(), reason.to_owned());
-        Entry { name, profile, promise: String::new(), verdict, reason, millis: 1 }
+        Entry { name, profile, promise: String::new(), verdict, reason, millis: 1, evidence: None }
     }
 
     #[test]
     fn every_drift_says_what_to_do() {
         let text = "[p]\nA = \"passed\"\nB = \"not applicable: priority is absent\"\nGONE = \"passed\"\n";
-        let expected = Expected { path: "expected.toml".into(), table: toml::from_str(text).unwrap() };
+        let expected = Expected { path: "expected.toml".into(), pinned: toml::from_str(text).unwrap() };
         assert_eq!(expected.drift(&entry("A", Verdict::Passed, "")), None);
         assert_eq!(expected.drift(&entry("B", Verdict::NotApplicable, "priority is absent")), None);
         let drifted = [
@@ -126,9 +185,16 @@ mod tests {
     fn what_is_accepted_is_expected_from_then_on() {
         let path = std::env::temp_dir().join(format!("pontoon-expected-{}.toml", std::process::id()));
         let entries = [entry("A", Verdict::Passed, ""), entry("B", Verdict::Waiting, "inbox")];
-        Expected::accept(&path, &entries).unwrap();
+        let mut declared = Declared::of(&pontoon_core::Capabilities::new("p"));
+        Expected::accept(&path, &entries, &[("p".to_owned(), declared.clone())].into()).unwrap();
         let expected = Expected::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
+        assert_eq!(expected.declares_otherwise("p", &declared), None);
+        declared.levels.insert("priority".into(), "native".into());
+        declared.limits.insert("priorities".into(), "10".into());
+        let words = expected.declares_otherwise("p", &declared).unwrap();
+        assert!(words.contains("priorities: pinned `nothing`, declared `10`"), "{words}");
+        assert!(words.contains("priority: pinned `absent`, declared `native`"), "{words}");
         assert!(entries.iter().all(|entry| expected.drift(entry).is_none()));
         assert!(Expected::read(std::env::temp_dir()).is_err());
     }

@@ -5,7 +5,8 @@ mod one;
 mod select;
 mod trials;
 
-pub use expected::{Expected, ExpectedError};
+pub use expected::{Expected, ExpectedError, Table};
+use one::declared;
 pub use one::{Plan, run};
 pub use select::why_not;
 pub use trials::{main, prove, seed};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use pontoon_core::driver::Transport;
+
 use crate::checks::{Check, Runs};
 use crate::harness::{Harness, Profile};
 use crate::mutants::{Defect, Faithful};
-use crate::report::{Entry, Verdict};
-use crate::scene::{Broken, Held, Scene};
+use crate::report::{Declared, Entry, Evidence, Verdict};
+use crate::scene::{Broken, Held, Place, Scene};
 
 use super::why_not;
 
@@ -51,10 +53,11 @@ impl std::fmt::Debug for Plan {
 #[must_use]
 pub fn run(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: &Plan) -> Entry {
     let began = Instant::now();
-    let (verdict, reason) = match check.runs {
-        Runs::Waiting(feature) => (Verdict::Waiting, feature.to_owned()),
+    let (verdict, reason, evidence) = match check.runs {
+        Runs::Waiting(feature) => (Verdict::Waiting, feature.to_owned(), None),
         Runs::Now(body) => judge(in_thread(harness, profile, check, body, plan)),
     };
+    let evidence = evidence.map(|shown| Box::new(shown.about(check.name, &profile.name, check.failure)));
     Entry {
         name: check.name.to_owned(),
         profile: profile.name.clone(),
@@ -62,21 +65,22 @@ pub fn run(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: &P
         verdict,
         reason,
         millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        evidence,
     }
 }
 
 /// How a check that was begun ended.
 enum Ended {
     DoesNotApply(String),
-    Ran(Held),
+    Ran(Held, Option<Evidence>),
 }
 
-fn judge(ended: Ended) -> (Verdict, String) {
+fn judge(ended: Ended) -> (Verdict, String, Option<Evidence>) {
     match ended {
-        Ended::DoesNotApply(why) => (Verdict::NotApplicable, why),
-        Ended::Ran(Ok(())) => (Verdict::Passed, String::new()),
-        Ended::Ran(Err(broken)) if broken.indeterminate => (Verdict::Indeterminate, broken.text),
-        Ended::Ran(Err(broken)) => (Verdict::Failed, broken.to_string()),
+        Ended::DoesNotApply(why) => (Verdict::NotApplicable, why, None),
+        Ended::Ran(Ok(()), _) => (Verdict::Passed, String::new(), None),
+        Ended::Ran(Err(broken), shown) if broken.indeterminate => (Verdict::Indeterminate, broken.text, shown),
+        Ended::Ran(Err(broken), shown) => (Verdict::Failed, broken.to_string(), shown),
     }
 }
 
@@ -97,12 +101,13 @@ fn in_thread(
     });
     match ended.recv_timeout(bound) {
         Ok(ended) => ended,
-        Err(RecvTimeoutError::Timeout) => {
-            Ended::Ran(Err(Broken::new("hang", format!("the check did not end within {bound:?}: something spins"))))
-        }
+        Err(RecvTimeoutError::Timeout) => Ended::Ran(
+            Err(Broken::new("hang", format!("the check did not end within {bound:?}: something spins"))),
+            None,
+        ),
         Err(RecvTimeoutError::Disconnected) => {
             let words = thread.join().err().map(words_of_panic).unwrap_or_default();
-            Ended::Ran(Err(Broken::new("panic", words)))
+            Ended::Ran(Err(Broken::new("panic", words)), None)
         }
     }
 }
@@ -110,6 +115,22 @@ fn in_thread(
 fn words_of_panic(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+/// What the profile declares.
+///
+/// # Errors
+/// When the broker cannot be reached.
+pub(super) fn declared(harness: &Arc<dyn Harness>, profile: &Profile, seed: u64) -> Result<Declared, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let found: pontoon_core::Result<Declared> = runtime.block_on(async {
+        let site = harness.open(profile, seed).await?;
+        let transport = site.connect().await?;
+        let place = Place::new(profile.kind, "declares")?;
+        Ok(Declared::of(&transport.capabilities(&place.channel)))
+    });
+    found.map_err(|error| error.to_string())
 }
 
 fn blocking(
@@ -123,15 +144,15 @@ fn blocking(
     let runtime = builder.enable_all().start_paused(harness.timings().paused).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("no runtime: {error}")))),
+        Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("no runtime: {error}"))), None),
     };
     runtime.block_on(async {
         let scene = match Scene::open(&harness, profile, check, plan).await {
             Ok(scene) => scene,
-            Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("cannot connect: {error}")))),
+            Err(error) => return Ended::Ran(Err(Broken::indeterminate(format!("cannot connect: {error}"))), None),
         };
         match scene.capabilities() {
-            Err(broken) => return Ended::Ran(Err(broken)),
+            Err(broken) => return Ended::Ran(Err(broken), None),
             Ok(found) => {
                 if let Some(why) = why_not(check.needs, profile, &found, scene.control()) {
                     return Ended::DoesNotApply(why);
@@ -141,10 +162,15 @@ fn blocking(
         let ran = body(scene.clone()).await;
         // What the history shows is said even where the check itself gave up waiting: it is the cause.
         let judged = scene.finish().await;
-        Ended::Ran(match (ran, judged) {
+        let held = match (ran, judged) {
             (Err(broken), Err(cause)) if broken.is_weak() && !cause.indeterminate => Err(cause),
             (Err(broken), _) => Err(broken),
             (Ok(()), judged) => judged,
-        })
+        };
+        let shown = held.as_ref().err().map(|broken| {
+            let history = scene.recorder().history();
+            Evidence::of(&history, &broken.witness, &broken.anomaly, &broken.text)
+        });
+        Ended::Ran(held, shown)
     })
 }

@@ -1,17 +1,18 @@
 //! All checks as tests: `cargo test` lists, filters and runs them side by side.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::checks;
 use crate::harness::Harness;
 use crate::mutants;
-use crate::report::{Entry, Report, Verdict, explain};
+use crate::report::{Declared, Entry, Report, Verdict, explain, html, junit};
 
-use super::{Expected, Plan, run};
+use super::{Expected, Plan, declared, run};
 
 /// Runs every check against its mutant, as a test binary: one test for each check and profile, which passes when the check
 /// fails by one of the anomalies its mutant names. `only` chooses checks by name; empty means all.
@@ -66,12 +67,14 @@ struct Session {
     accept: bool,
     seed: u64,
     entries: Mutex<Vec<Entry>>,
+    declares: Mutex<BTreeMap<String, Declared>>,
 }
 
 /// Runs the suite as a test binary, which has `harness = false` in its `Cargo.toml`: one test for each check and profile,
 /// named `PROFILE::CHECK`. `expected` is the file of pinned outcomes.
 ///
-/// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report, as JSON;
+/// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report as JSON,
+/// `PONTOON_CONFORMANCE_JUNIT` as JUnit XML, `PONTOON_CONFORMANCE_HTML` as a page for a browser;
 /// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
 pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -89,9 +92,16 @@ pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
         }
     };
     let accept = std::env::var_os("PONTOON_CONFORMANCE_ACCEPT").is_some();
-    let session = Arc::new(Session { harness, expected, accept, seed: seed(), entries: Mutex::default() });
+    let session = Arc::new(Session {
+        harness,
+        expected,
+        accept,
+        seed: seed(),
+        entries: Mutex::default(),
+        declares: Mutex::default(),
+    });
     let conclusion = libtest_mimic::run(&arguments, trials(&session));
-    let entries = session.entries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let entries = std::mem::take(&mut *lock(&session.entries));
     if let Err(error) = write(&session, path, &arguments, entries) {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
@@ -108,12 +118,22 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
             let (session, profile) = (session.clone(), profile.clone());
             let name = format!("{}::{}", profile.name, check.name);
             trials.push(Trial::ignorable_test(name, move || {
-                let entry = run(&session.harness, &profile, check, &Plan::of(session.seed));
-                let completion = session.complete(&entry, check.failure);
-                session.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+                let mut entry = run(&session.harness, &profile, check, &Plan::of(session.seed));
+                let completion = session.complete(&mut entry, check.failure);
+                lock(&session.entries).push(entry);
                 completion
             }));
         }
+        let session = session.clone();
+        let name = format!("{}::declares what is pinned", profile.name);
+        trials.push(Trial::test(name, move || {
+            let declared = declared(&session.harness, &profile, session.seed)?;
+            lock(&session.declares).insert(profile.name.clone(), declared.clone());
+            match session.expected.declares_otherwise(&profile.name, &declared) {
+                Some(words) if !session.accept => Err(words.into()),
+                _ => Ok(()),
+            }
+        }));
     }
     let session = session.clone();
     trials.push(Trial::test("every line of expected.toml has its check", move || {
@@ -126,13 +146,19 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
 }
 
 impl Session {
-    fn complete(&self, entry: &Entry, failure: &str) -> Result<Completion, Failed> {
+    fn complete(&self, entry: &mut Entry, failure: &str) -> Result<Completion, Failed> {
+        let repeat = {
+            let (seed, test) = (self.seed, self.harness.name().replace('-', "_"));
+            format!("PONTOON_SEED={seed} cargo test --test {test} -- {}::{}", entry.profile, entry.name)
+        };
+        if let Some(shown) = &mut entry.evidence {
+            shown.repeat.clone_from(&repeat);
+        }
+        let entry = &*entry;
         let mut problems = Vec::new();
         let Entry { name, profile, reason, .. } = entry;
         match entry.verdict {
             Verdict::Failed => {
-                let (seed, test) = (self.seed, self.harness.name().replace('-', "_"));
-                let repeat = format!("PONTOON_SEED={seed} cargo test --test {test} -- {profile}::{name}");
                 problems.push(explain(entry, failure, &repeat));
             }
             Verdict::Indeterminate => problems.push(format!("{name} on {profile} could not be judged: {reason}")),
@@ -156,11 +182,21 @@ impl Session {
 fn write(session: &Session, path: &Path, arguments: &Arguments, entries: Vec<Entry>) -> Result<(), String> {
     let partial = arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.list;
     if session.accept && !partial {
-        Expected::accept(path, &entries).map_err(|error| error.to_string())?;
+        Expected::accept(path, &entries, &lock(&session.declares)).map_err(|error| error.to_string())?;
     }
-    let Some(to) = std::env::var_os("PONTOON_CONFORMANCE_REPORT").map(PathBuf::from) else { return Ok(()) };
     let profiles = session.harness.profiles().into_iter().map(|profile| profile.name).collect();
     let report = Report::new(session.harness.name(), profiles, session.seed, entries);
-    let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-    std::fs::write(&to, text).map_err(|error| format!("{}: {error}", to.display()))
+    let report = report.declaring(std::mem::take(&mut *lock(&session.declares)));
+    let to = |variable: &str, text: &dyn Fn() -> Result<String, String>| -> Result<(), String> {
+        let Some(path) = std::env::var_os(variable) else { return Ok(()) };
+        std::fs::write(&path, text()?).map_err(|error| format!("{}: {error}", Path::new(&path).display()))
+    };
+    let json = || serde_json::to_string_pretty(&report).map_err(|error| error.to_string());
+    to("PONTOON_CONFORMANCE_REPORT", &json)?;
+    to("PONTOON_CONFORMANCE_JUNIT", &|| junit(&report))?;
+    to("PONTOON_CONFORMANCE_HTML", &|| Ok(html(&report)))
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,11 +5,13 @@ use std::fmt;
 use pontoon_core::Error;
 use pontoon_core::engine::PublishError;
 
+use crate::history::Event;
+
 /// What a check gives back.
 pub type Held<T = ()> = Result<T, Broken>;
 
 /// A promise is broken, or nothing can be said about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
     /// The anomaly, by its name: the checker's names, and those of the assertions of checks.
     pub anomaly: String,
@@ -17,19 +19,28 @@ pub struct Broken {
     pub text: String,
     /// Nothing is proved: the run could not be judged.
     pub indeterminate: bool,
+    /// The events that show it, where the checker found it in the history.
+    pub witness: Vec<Event>,
 }
 
 impl Broken {
     /// This anomaly was seen.
     #[must_use]
     pub fn new(anomaly: impl Into<String>, text: impl Into<String>) -> Self {
-        Broken { anomaly: anomaly.into(), text: text.into(), indeterminate: false }
+        Broken { anomaly: anomaly.into(), text: text.into(), indeterminate: false, witness: Vec::new() }
     }
 
     /// The run could not be judged.
     #[must_use]
     pub fn indeterminate(text: impl Into<String>) -> Self {
-        Broken { anomaly: "indeterminate".into(), text: text.into(), indeterminate: true }
+        Broken { indeterminate: true, ..Broken::new("indeterminate", text) }
+    }
+
+    /// Shown by these events.
+    #[must_use]
+    pub fn shown_by(mut self, witness: &[Event]) -> Self {
+        self.witness = witness.to_vec();
+        self
     }
 
     /// Whether it only says that something did not happen: what the history shows is the better reason then.

@@ -42,7 +42,9 @@ impl Scene {
                 }
                 Verdict::Failed(failure) => {
                     let kinds: Vec<&str> = failure.counts.keys().map(|kind| kind.as_str()).collect();
-                    return Err(Broken::new(kinds.join("+"), format!("the history of {name} shows {failure}")));
+                    let witness = failure.anomalies.first().map_or(&[][..], |anomaly| anomaly.witness.events());
+                    let text = format!("the history of {name} shows {failure}");
+                    return Err(Broken::new(kinds.join("+"), text).shown_by(witness));
                 }
             }
         }
