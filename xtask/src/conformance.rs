@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::brokers::place;
@@ -47,51 +46,12 @@ pub struct Options {
     /// Where the report goes, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-/// A report, as the suite writes it.
-#[derive(Debug, Default, Deserialize, Serialize)]
-struct Report {
-    transport: String,
-    profiles: Vec<String>,
-    seed: u64,
-    totals: Totals,
-    checks: Vec<Value>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-struct Totals {
-    checks: u64,
-    passed: u64,
-    failed: u64,
-    not_applicable: u64,
-    indeterminate: u64,
-    waiting: u64,
-}
-
-impl Report {
-    fn add(&mut self, other: Report) {
-        let between = if self.transport.is_empty() { "" } else { "+" };
-        self.transport = format!("{}{between}{}", self.transport, other.transport);
-        self.profiles.extend(other.profiles);
-        self.seed = other.seed;
-        self.checks.extend(other.checks);
-        let (mine, theirs) = (&mut self.totals, other.totals);
-        mine.checks += theirs.checks;
-        mine.passed += theirs.passed;
-        mine.failed += theirs.failed;
-        mine.not_applicable += theirs.not_applicable;
-        mine.indeterminate += theirs.indeterminate;
-        mine.waiting += theirs.waiting;
-    }
-
-    fn line(&self) -> String {
-        let Totals { checks, passed, failed, not_applicable, indeterminate, waiting } = self.totals;
-        format!(
-            "{checks} checks: {passed} passed, {failed} failed, {not_applicable} not applicable, {indeterminate} \
-             indeterminate, {waiting} waiting"
-        )
-    }
+    /// Where the report goes, as JUnit XML.
+    #[arg(long)]
+    junit: Option<PathBuf>,
+    /// Where the report goes, as a page for a browser.
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 /// Runs the task.
@@ -103,15 +63,17 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     let suites = chosen(options)?;
     let folder = workspace::metadata(false)?.target_directory.join("conformance");
     place::make(&folder)?;
-    let mut report = Report::default();
+    let mut reports = Vec::new();
+    let mut checks = 0;
     let mut well = true;
     for suite in suites {
         println!("{}: seed {}", suite.transport, options.seed);
-        let (found, held) = one(suite, options, &folder)?;
+        let (path, found, held) = one(suite, options, &folder)?;
         well &= held;
-        report.add(found);
+        checks += found;
+        reports.push(path);
     }
-    if report.totals.checks == 0 {
+    if checks == 0 {
         return Err(Problem::new(format!(
             "no check is meant by `{}`: see conformance-tests/TABLE.md for their names",
             options.check.as_deref().unwrap_or_default()
@@ -123,14 +85,22 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         command.args(["test", "--quiet"]).args(SCHEDULES).env("PONTOON_SEEDS", "100");
         well &= command.status().doing(|| "running cargo test".to_owned())?.success();
     }
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report).doing(|| "writing the report".to_owned())?;
-        place::write(path, &text)?;
-        println!("report: {}", path.display());
+    well &= told(options, &reports)?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Puts the reports together, in every form that was asked for; the last line has the totals. Whether all is well.
+fn told(options: &Options, reports: &[PathBuf]) -> Outcome<bool> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "pontoon-conformance", "--bin", "conformance-report", "--"]);
+    command.args(reports);
+    for (form, path) in [("--json", &options.json), ("--junit", &options.junit), ("--html", &options.html)] {
+        if let Some(path) = path {
+            command.arg(form).arg(path);
+            println!("report: {}", path.display());
+        }
     }
-    println!("{}", report.line());
-    let Totals { failed, indeterminate, .. } = report.totals;
-    Ok(if well && failed + indeterminate == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(command.status().doing(|| "running cargo run".to_owned())?.success())
 }
 
 fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
@@ -152,8 +122,8 @@ fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
     Ok(suites)
 }
 
-/// One suite: its report, and whether everything was as expected.
-fn one(suite: &Suite, options: &Options, folder: &Path) -> Outcome<(Report, bool)> {
+/// One suite: its report, how many checks are in it, and whether everything was as expected.
+fn one(suite: &Suite, options: &Options, folder: &Path) -> Outcome<(PathBuf, u64, bool)> {
     let path = folder.join(format!("{}.json", suite.transport));
     // What an earlier run left must not be taken for this one's.
     if path.exists() {
@@ -169,5 +139,6 @@ fn one(suite: &Suite, options: &Options, folder: &Path) -> Outcome<(Report, bool
         format!("the suite left no report: run `cargo test -p {package} --test {test}` to see why")
     };
     let text = std::fs::read_to_string(&path).doing(reading)?;
-    Ok((serde_json::from_str(&text).doing(reading)?, status.success()))
+    let report: Value = serde_json::from_str(&text).doing(reading)?;
+    Ok((path, report["totals"]["checks"].as_u64().unwrap_or_default(), status.success()))
 }

@@ -72,10 +72,10 @@ pub fn run(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: &P
 /// How a check that was begun ended.
 enum Ended {
     DoesNotApply(String),
-    Ran(Held, Option<Evidence>),
+    Ran(Held, Option<Box<Evidence>>),
 }
 
-fn judge(ended: Ended) -> (Verdict, String, Option<Evidence>) {
+fn judge(ended: Ended) -> (Verdict, String, Option<Box<Evidence>>) {
     match ended {
         Ended::DoesNotApply(why) => (Verdict::NotApplicable, why, None),
         Ended::Ran(Ok(()), _) => (Verdict::Passed, String::new(), None),
@@ -169,7 +169,7 @@ fn blocking(
         };
         let shown = held.as_ref().err().map(|broken| {
             let history = scene.recorder().history();
-            Evidence::of(&history, &broken.witness, &broken.anomaly, &broken.text)
+            Box::new(Evidence::of(&history, &broken.witness, &broken.anomaly, &broken.text))
         });
         Ended::Ran(held, shown)
     })
