@@ -11,6 +11,7 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod scene;
+pub mod storm;
 pub mod tap;
 
 pub use run::{main, prove};

@@ -34,7 +34,7 @@ pub struct Options {
     /// Which broker, for transports that have one; every one of them unless given.
     #[arg(long)]
     broker: Option<String>,
-    /// Run the random schedules with faults too, in their short form.
+    /// Run storms too (kills and cuts under load) and random schedules with faults, in their short form.
     #[arg(long)]
     faults: bool,
     /// Only checks with this in their name, such as `ORD-` or `memory-queue::ACK-FINAL`.
@@ -133,6 +133,9 @@ fn one(suite: &Suite, options: &Options, folder: &Path) -> Outcome<(PathBuf, u64
     command.args(["test", "--quiet", "--package", suite.package, "--test", suite.test, "--", "--format", "pretty"]);
     command.args(options.check.as_slice());
     command.env("PONTOON_SEED", options.seed.to_string()).env("PONTOON_CONFORMANCE_REPORT", &path);
+    if options.faults {
+        command.env("PONTOON_STORM", "short");
+    }
     let status = command.status().doing(|| "running cargo test".to_owned())?;
     let reading = || {
         let (package, test) = (suite.package, suite.test);

@@ -28,6 +28,11 @@ impl Witness {
         Witness { events: shown.into_iter().map(|at| index.events[at].clone()).collect() }
     }
 
+    /// These events and nothing around them.
+    pub(crate) fn these(events: Vec<Event>) -> Self {
+        Witness { events }
+    }
+
     /// The events.
     #[must_use]
     pub fn events(&self) -> &[Event] {

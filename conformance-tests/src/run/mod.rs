@@ -3,10 +3,12 @@
 mod expected;
 mod one;
 mod select;
+mod storms;
 mod trials;
 
 pub use expected::{Expected, ExpectedError, Table};
 use one::declared;
 pub use one::{Plan, run};
 pub use select::why_not;
+pub use storms::STORM;
 pub use trials::{main, prove, seed};

@@ -12,7 +12,8 @@ use crate::harness::Harness;
 use crate::mutants;
 use crate::report::{Declared, Entry, Report, Verdict, explain, html, junit};
 
-use super::{Expected, Plan, declared, run};
+use super::{Expected, Plan, STORM, declared, run, storms};
+use crate::storm;
 
 /// Runs every check against its mutant, as a test binary: one test for each check and profile, which passes when the check
 /// fails by one of the anomalies its mutant names. `only` chooses checks by name; empty means all.
@@ -68,6 +69,8 @@ struct Session {
     seed: u64,
     entries: Mutex<Vec<Entry>>,
     declares: Mutex<BTreeMap<String, Declared>>,
+    /// The storm that was asked for.
+    storm: Option<storm::Plan>,
 }
 
 /// Runs the suite as a test binary, which has `harness = false` in its `Cargo.toml`: one test for each check and profile,
@@ -75,6 +78,7 @@ struct Session {
 ///
 /// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report as JSON,
 /// `PONTOON_CONFORMANCE_JUNIT` as JUnit XML, `PONTOON_CONFORMANCE_HTML` as a page for a browser;
+/// `PONTOON_STORM=short` adds a [storm] over each profile, `PONTOON_STORM=100,500` one of so many kills and cuts;
 /// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
 pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -91,6 +95,13 @@ pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let storm = match storms::asked() {
+        Ok(storm) => storm,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let accept = std::env::var_os("PONTOON_CONFORMANCE_ACCEPT").is_some();
     let session = Arc::new(Session {
         harness,
@@ -99,6 +110,7 @@ pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
         seed: seed(),
         entries: Mutex::default(),
         declares: Mutex::default(),
+        storm,
     });
     let conclusion = libtest_mimic::run(&arguments, trials(&session));
     let entries = std::mem::take(&mut *lock(&session.entries));
@@ -124,6 +136,15 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
                 completion
             }));
         }
+        if let Some(plan) = session.storm.clone() {
+            let (session, profile) = (session.clone(), profile.clone());
+            trials.push(Trial::ignorable_test(format!("{}::{}", profile.name, storms::NAME), move || {
+                let mut entry = storms::weather(&session.harness, &profile, &plan, session.seed);
+                let ended = session.weathered(&mut entry);
+                lock(&session.entries).push(entry);
+                ended
+            }));
+        }
         let session = session.clone();
         let name = format!("{}::declares what is pinned", profile.name);
         trials.push(Trial::test(name, move || {
@@ -146,6 +167,29 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
 }
 
 impl Session {
+    /// A storm is not pinned: it passes, or it says how to draw the same schedule again.
+    fn weathered(&self, entry: &mut Entry) -> Result<Completion, Failed> {
+        let (seed, test) = (self.seed, self.harness.name().replace('-', "_"));
+        let storm = std::env::var(STORM).unwrap_or_default();
+        let repeat = format!(
+            "{STORM}={storm} PONTOON_SEED={seed} cargo test --test {test} -- {}::{}",
+            entry.profile, entry.name
+        );
+        if let Some(shown) = &mut entry.evidence {
+            shown.repeat.clone_from(&repeat);
+        }
+        match entry.verdict {
+            Verdict::Passed => Ok(Completion::Completed),
+            Verdict::NotApplicable | Verdict::Waiting => {
+                Ok(Completion::ignored_with(format!("{}: {}", entry.verdict, entry.reason)))
+            }
+            Verdict::Failed => Err(explain(entry, storms::FAILURE, &repeat).into()),
+            Verdict::Indeterminate => {
+                Err(format!("the storm could not be judged: {}\nTo draw it again: {repeat}", entry.reason).into())
+            }
+        }
+    }
+
     fn complete(&self, entry: &mut Entry, failure: &str) -> Result<Completion, Failed> {
         let repeat = {
             let (seed, test) = (self.seed, self.harness.name().replace('-', "_"));

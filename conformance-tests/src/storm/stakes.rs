@@ -1,0 +1,58 @@
+//! What is under way, counted where it happens: a fault that strikes into a lull proves nothing.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Counters that everybody aboard keeps.
+#[derive(Debug, Default)]
+pub(super) struct Stakes {
+    publishes: AtomicI64,
+    leases: AtomicI64,
+    confirmed: AtomicU64,
+    handled: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Publishes without an outcome.
+    pub(super) publishes: i64,
+    /// Deliveries that are not settled.
+    pub(super) leases: i64,
+    pub(super) confirmed: u64,
+    pub(super) handled: u64,
+}
+
+impl Standing {
+    pub(super) fn is_at_stake(&self) -> bool {
+        self.publishes > 0 || self.leases > 0
+    }
+}
+
+impl Stakes {
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            publishes: self.publishes.load(Ordering::SeqCst),
+            leases: self.leases.load(Ordering::SeqCst),
+            confirmed: self.confirmed.load(Ordering::SeqCst),
+            handled: self.handled.load(Ordering::SeqCst),
+        }
+    }
+
+    pub(super) fn published(&self, messages: usize) {
+        self.publishes.fetch_add(messages as i64, Ordering::SeqCst);
+    }
+
+    pub(super) fn ended(&self, messages: usize, confirmed: usize) {
+        self.publishes.fetch_sub(messages as i64, Ordering::SeqCst);
+        self.confirmed.fetch_add(confirmed as u64, Ordering::SeqCst);
+    }
+
+    pub(super) fn delivered(&self) {
+        self.leases.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn settled(&self, handled: bool) {
+        self.leases.fetch_sub(1, Ordering::SeqCst);
+        self.handled.fetch_add(u64::from(handled), Ordering::SeqCst);
+    }
+}
