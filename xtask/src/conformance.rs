@@ -1,14 +1,15 @@
 //! `cargo xtask conformance`: the suite of conformance tests on each transport, with one line of totals and a report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use crate::brokers::place;
+use crate::brokers::place::{self, Place};
 use crate::report::{Doing, Outcome, Problem};
-use crate::workspace::{self, cargo};
+use crate::testing;
+use crate::workspace::{self, Metadata, cargo};
 
 /// A transport with its conformance test.
 struct Suite {
@@ -17,9 +18,10 @@ struct Suite {
     test: &'static str,
 }
 
-const SUITES: [Suite; 2] = [
+const SUITES: [Suite; 3] = [
     Suite { transport: "memory", package: "pontoon-conformance", test: "memory" },
     Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server" },
+    Suite { transport: "redis", package: "pontoon-redis", test: "conformance" },
 ];
 
 /// The package and test of the random schedules.
@@ -28,16 +30,13 @@ const SCHEDULES: [&str; 4] = ["--package", "pontoon-conformance", "--test", "ran
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which transport: `memory`, `memory-server`, or `all`.
+    /// Which transport: `memory`, `memory-server`, `redis`, or `all`.
     #[arg(long, default_value = "all")]
     transport: String,
-    /// Which broker, for transports that have one; every one of them unless given.
-    #[arg(long)]
-    broker: Option<String>,
     /// Run storms too (kills and cuts under load) and random schedules with faults, in their short form.
     #[arg(long)]
     faults: bool,
-    /// Only checks with this in their name, such as `ORD-` or `memory-queue::ACK-FINAL`.
+    /// Only checks with this in their name, such as `ORD-`, `redis-7.0` or `memory-queue::ACK-FINAL`.
     #[arg(long)]
     check: Option<String>,
     /// Repeats a run.
@@ -61,14 +60,14 @@ pub struct Options {
 /// or written.
 pub fn run(options: &Options) -> Outcome<ExitCode> {
     let suites = chosen(options)?;
-    let folder = workspace::metadata(false)?.target_directory.join("conformance");
-    place::make(&folder)?;
+    let metadata = workspace::metadata(false)?;
+    place::make(&metadata.target_directory.join("conformance"))?;
     let mut reports = Vec::new();
     let mut checks = 0;
     let mut well = true;
     for suite in suites {
         println!("{}: seed {}", suite.transport, options.seed);
-        let (path, found, held) = one(suite, options, &folder)?;
+        let (path, found, held) = one(suite, options, &metadata)?;
         well &= held;
         checks += found;
         reports.push(path);
@@ -104,11 +103,6 @@ fn told(options: &Options, reports: &[PathBuf]) -> Outcome<bool> {
 }
 
 fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
-    if let Some(broker) = &options.broker {
-        return Err(Problem::new(format!(
-            "no transport needs the broker `{broker}` yet: leave out --broker, the memory transports need none"
-        )));
-    }
     let wanted = |suite: &&Suite| options.transport == "all" || suite.transport == options.transport;
     let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
     if suites.is_empty() {
@@ -122,21 +116,29 @@ fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
     Ok(suites)
 }
 
-/// One suite: its report, how many checks are in it, and whether everything was as expected.
-fn one(suite: &Suite, options: &Options, folder: &Path) -> Outcome<(PathBuf, u64, bool)> {
-    let path = folder.join(format!("{}.json", suite.transport));
+/// One suite, with its brokers: its report, how many checks are in it, and whether everything was as expected.
+fn one(suite: &Suite, options: &Options, metadata: &Metadata) -> Outcome<(PathBuf, u64, bool)> {
+    let path = metadata.target_directory.join("conformance").join(format!("{}.json", suite.transport));
     // What an earlier run left must not be taken for this one's.
     if path.exists() {
         std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
     }
     let mut command = cargo();
-    command.args(["test", "--quiet", "--package", suite.package, "--test", suite.test, "--", "--format", "pretty"]);
-    command.args(options.check.as_slice());
+    command.args(["test", "--quiet", "--package", suite.package, "--test", suite.test]);
+    let members = testing::members(metadata, &[suite.package])?;
+    if !members.is_empty() {
+        command.args(["--features", testing::BROKER_TESTS]);
+    }
+    command.args(["--", "--format", "pretty"]).args(options.check.as_slice());
     command.env("PONTOON_SEED", options.seed.to_string()).env("PONTOON_CONFORMANCE_REPORT", &path);
     if options.faults {
         command.env("PONTOON_STORM", "short");
     }
-    let status = command.status().doing(|| "running cargo test".to_owned())?;
+    let place = Place::find()?;
+    let started = testing::start_brokers(&place, &members, &mut command)?;
+    let status = command.status().doing(|| "running cargo test".to_owned());
+    started.end(&place)?;
+    let status = status?;
     let reading = || {
         let (package, test) = (suite.package, suite.test);
         format!("the suite left no report: run `cargo test -p {package} --test {test}` to see why")

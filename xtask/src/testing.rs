@@ -19,7 +19,7 @@ use crate::report::{Doing, Outcome, Problem};
 use crate::workspace::{self, Metadata, cargo};
 
 /// The feature behind which tests stand that need a broker.
-const BROKER_TESTS: &str = "broker-tests";
+pub(crate) const BROKER_TESTS: &str = "broker-tests";
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, Args)]
@@ -95,8 +95,8 @@ struct Needs {
 }
 
 /// A member with broker tests.
-struct Member<'a> {
-    name: &'a str,
+pub(crate) struct Member<'a> {
+    pub(crate) name: &'a str,
     needs: Needs,
 }
 
@@ -137,7 +137,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
 }
 
 /// The members with broker tests that can run here; others are named.
-fn members<'a>(metadata: &'a Metadata, chosen: &[&str]) -> Outcome<Vec<Member<'a>>> {
+pub(crate) fn members<'a>(metadata: &'a Metadata, chosen: &[&str]) -> Outcome<Vec<Member<'a>>> {
     let mut members = Vec::new();
     for package in metadata.members() {
         let asked = chosen.is_empty() || chosen.contains(&package.name.as_str());
@@ -173,7 +173,7 @@ fn packages(rest: &[String]) -> Vec<&str> {
 
 /// Brokers that were started for the tests.
 #[derive(Default)]
-struct Started {
+pub(crate) struct Started {
     /// These had data before, or ports of their own.
     known: Vec<&'static Broker>,
     /// Of these nothing was there.
@@ -181,14 +181,15 @@ struct Started {
 }
 
 impl Started {
-    fn end(&self, place: &Place) -> Outcome<()> {
+    /// Ends them; those that were up before stay up, and what had data keeps it.
+    pub(crate) fn end(&self, place: &Place) -> Outcome<()> {
         brokers::take_down(place, &self.known, false)?;
         brokers::take_down(place, &self.fresh, true)
     }
 }
 
 /// Starts what the tests of `members` need and is not up, and tells the tests where it is.
-fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -> Outcome<Started> {
+pub(crate) fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut Command) -> Outcome<Started> {
     let mut needed = Vec::new();
     let mut installed = Vec::new();
     let mut extras = Extras::default();

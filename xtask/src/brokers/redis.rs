@@ -13,8 +13,8 @@ const SLOTS: usize = 16_384;
 
 /// The line that makes the user with few rights.
 pub(super) fn user_setting() -> String {
-    // `{app-…}:…` are the names of keys that must live together in a cluster.
-    format!("user {USER} on >{PASSWORD} ~{USER_PREFIX}* ~{{{USER_PREFIX}*}}:* &* +@all -@dangerous -@admin +info")
+    // `{app-…}--…` are the names of keys that must live together in a cluster.
+    format!("user {USER} on >{PASSWORD} ~{USER_PREFIX}* ~{{{USER_PREFIX}*}}--* &* +@all -@dangerous -@admin +info")
 }
 
 fn configuration(node: &Node<'_>) -> Outcome<String> {

@@ -13,9 +13,3 @@ fn an_unknown_transport_is_answered_with_those_there_are() {
     let text = refused(&["--transport", "memroy"]);
     assert!(text.contains("there is no transport `memroy`") && text.contains("memory"), "{text}");
 }
-
-#[test]
-fn a_broker_that_no_transport_needs_is_refused() {
-    let text = refused(&["--broker", "redis"]);
-    assert!(text.contains("no transport needs the broker `redis` yet"), "{text}");
-}

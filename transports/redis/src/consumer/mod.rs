@@ -1,0 +1,61 @@
+//! The consuming half: a receiver and a settler, each with a connection of its own, since a read blocks its.
+
+mod leases;
+mod look;
+mod member;
+mod receiver;
+mod settler;
+mod shared;
+
+use std::sync::Arc;
+
+use pontoon_core::Result;
+use pontoon_core::driver::OpenConsumer;
+
+pub use receiver::RedisReceiver;
+pub use settler::RedisSettler;
+
+pub(crate) use member::{Members, Reading};
+
+use crate::RedisConfig;
+use crate::link::Link;
+use crate::resp::command;
+use crate::socket::Socket;
+use member::Member;
+use shared::Shared;
+
+/// Opens both halves.
+///
+/// # Errors
+/// Of the connection, and what the server refuses.
+pub(crate) async fn open(
+    how: &OpenConsumer,
+    config: &RedisConfig,
+    members: &Arc<Members>,
+    link: Arc<Link>,
+    mut reads: Socket,
+    mut settles: Socket,
+) -> Result<(RedisReceiver, RedisSettler)> {
+    let reading = Reading::of(&how.source, config);
+    members.bury(&reading, &mut settles).await?;
+    let member = members.join(reading, how.generation);
+    let now = join(&member, &mut reads).await?;
+    let shared = Shared::new(member, link);
+    let receiver = RedisReceiver::new(shared.clone(), reads, how, config, now);
+    Ok((receiver, RedisSettler::new(shared, settles)))
+}
+
+/// Gets the lease of a consumer of an unordered channel, which lasts as long as somebody extends it; an ordered channel's
+/// belongs to its streams. Gives the server's time in milliseconds.
+async fn join(member: &Member, socket: &mut Socket) -> Result<u64> {
+    if !member.reading.ordered {
+        let key = member.reading.lease_key(0, &member.name);
+        let lease = member.reading.lease.as_millis().to_string();
+        command(socket.out(), &[b"SET", key.as_bytes(), member.name.as_bytes(), b"PX", lease.as_bytes()]);
+        socket.answer("open consumer").await?;
+    }
+    command(socket.out(), &[b"TIME"]);
+    let time = socket.answer("open consumer").await?;
+    let part = |at: usize| time.list().get(at).and_then(crate::resp::Value::int).unwrap_or_default().unsigned_abs();
+    Ok(part(0) * 1_000 + part(1) / 1_000)
+}

@@ -1,0 +1,49 @@
+//! What the two halves of a consumer share.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pontoon_core::Error;
+
+use super::leases::Leases;
+use super::member::Member;
+use crate::error;
+use crate::link::Link;
+
+static CONNECTIONS: AtomicU32 = AtomicU32::new(1);
+
+pub(super) struct Shared {
+    pub(super) member: Arc<Member>,
+    pub(super) link: Arc<Link>,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) leases: Leases,
+    /// Why this generation is over: no lease of it is valid any more.
+    pub(super) dead: Option<Error>,
+}
+
+impl Shared {
+    pub(super) fn new(member: Arc<Member>, link: Arc<Link>) -> Arc<Self> {
+        let leases = Leases::new(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Shared { member, link, state: Mutex::new(State { leases, dead: None }) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the generation.
+    pub(super) fn die(&self, why: &Error) {
+        self.lock().dead.get_or_insert_with(|| why.clone());
+    }
+
+    /// Why the generation is over, if it is.
+    pub(super) fn dead(&self, operation: &'static str) -> Option<Error> {
+        if self.link.is_ended() {
+            self.die(&error::closed(operation));
+        }
+        self.lock().dead.clone()
+    }
+}

@@ -1,0 +1,27 @@
+//! The Redis Streams transport of pontoon.
+#![doc = include_str!("../README.md")]
+
+mod capabilities;
+mod config;
+mod consumer;
+mod ensure;
+mod entry;
+mod error;
+mod extensions;
+mod facts;
+mod keys;
+mod link;
+mod parse;
+mod producer;
+mod resp;
+mod scripts;
+mod secret;
+mod server;
+mod socket;
+mod transport;
+
+pub use config::RedisConfig;
+pub use consumer::{RedisReceiver, RedisSettler};
+pub use producer::RedisProducer;
+pub use secret::Secret;
+pub use transport::RedisTransport;

@@ -1,0 +1,93 @@
+//! What a server says of itself.
+
+use pontoon_core::{Error, ErrorKind, Result};
+
+use crate::error;
+use crate::resp::{Value, command};
+use crate::socket::Socket;
+
+/// The oldest version that has what this transport needs.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// A server's program, version and durability, as found when it was asked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// `redis` or `valkey`.
+    pub(crate) program: &'static str,
+    pub(crate) version: (u32, u32),
+    /// Whether what is confirmed is in its file.
+    pub(crate) append_only: bool,
+    /// Whether it is on the disk before it is confirmed.
+    pub(crate) synced: bool,
+    /// The policy by which it removes keys that nobody asked it to remove.
+    pub(crate) evicts: Option<String>,
+}
+
+impl Server {
+    /// Asks.
+    ///
+    /// # Errors
+    /// `Unsupported` for a server that is too old, or is one of a cluster; `Permission` where `INFO` is not allowed.
+    pub(crate) async fn ask(socket: &mut Socket) -> Result<Self> {
+        command(socket.out(), &[b"INFO", b"server", b"persistence", b"memory"]);
+        let info = socket.answer("connect").await?.text();
+        let mut server = Self::read(&info)?;
+        command(socket.out(), &[b"CONFIG", b"GET", b"appendfsync"]);
+        // Without the right to ask nothing is claimed.
+        if let Ok(Value::List(pair)) = socket.answer("connect").await {
+            server.synced = server.append_only && pair.get(1).is_some_and(|value| value.text() == "always");
+        }
+        Ok(server)
+    }
+
+    fn read(info: &str) -> Result<Self> {
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(str::trim)
+        };
+        let unsupported =
+            |what: String, help: &'static str| Err(Error::new(ErrorKind::Unsupported, "connect", what).with_help(help));
+        let (program, version) = match field("valkey_version") {
+            Some(version) => ("valkey", version),
+            None => ("redis", field("redis_version").unwrap_or_default()),
+        };
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+        let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else {
+            return Err(error::connection("connect", "the server does not tell its version"));
+        };
+        if (major, minor) < OLDEST {
+            return unsupported(format!("{program} {version} is too old"), "use Redis 7.0 or later, or Valkey");
+        }
+        if field("redis_mode") == Some("cluster") {
+            return unsupported("the server is one of a cluster".into(), "use a server that stands alone, for now");
+        }
+        let evicts = field("maxmemory_policy").filter(|policy| policy.starts_with("allkeys-")).map(str::to_owned);
+        let append_only = field("aof_enabled") == Some("1");
+        Ok(Server { program, version: (major, minor), append_only, synced: false, evicts })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_what_it_says() {
+        let info = "# Server\r\nredis_version:8.0.2\r\nredis_mode:standalone\r\naof_enabled:1\r\n\
+                    maxmemory_policy:noeviction\r\n";
+        let server = Server::read(info).unwrap();
+        assert_eq!((server.program, server.version, server.append_only), ("redis", (8, 0), true));
+        assert_eq!(server.evicts, None);
+        let valkey = Server::read("redis_version:7.2.4\nvalkey_version:8.1.1\nmaxmemory_policy:allkeys-lru\n").unwrap();
+        assert_eq!((valkey.program, valkey.version, valkey.append_only), ("valkey", (8, 1), false));
+        assert_eq!(valkey.evicts.as_deref(), Some("allkeys-lru"));
+        for (info, kind) in [
+            ("redis_version:6.2.1", ErrorKind::Unsupported),
+            ("redis_version:7.0.0\nredis_mode:cluster", ErrorKind::Unsupported),
+            ("", ErrorKind::Connection),
+        ] {
+            assert_eq!(Server::read(info).unwrap_err().kind(), kind, "{info}");
+        }
+    }
+}

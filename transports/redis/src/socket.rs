@@ -1,0 +1,153 @@
+//! A connection: commands out, replies in, nothing that blocks.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use pontoon_core::{ErrorStatus, Result};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::RedisConfig;
+use crate::error;
+use crate::resp::{Frames, Value, command};
+
+/// Nothing is added to what waits to be sent beyond this.
+pub(crate) const OUT_BOUND: usize = 1 << 20;
+/// A buffer that a large message made longer than this is given back.
+const OUT_KEPT: usize = 4 << 20;
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+
+pub(crate) struct Socket {
+    stream: Pin<Box<dyn Stream>>,
+    frames: Frames,
+    out: Vec<u8>,
+    sent: usize,
+}
+
+impl Socket {
+    /// Connects and says who we are.
+    ///
+    /// # Errors
+    /// `Connection` (temporary) when nobody answers; `Permission` for wrong credentials.
+    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self> {
+        let stream = stream(config).await.map_err(|cause| {
+            error::connection("connect", "cannot connect to the server")
+                .with_status(ErrorStatus::Temporary)
+                .with("address", config.address())
+                .with_help("start it, or correct the address")
+                .with_source(cause)
+        })?;
+        let mut socket = Socket { stream, frames: Frames::default(), out: Vec::new(), sent: 0 };
+        let mut steps = 0;
+        if let Some(password) = &config.password {
+            let user = config.user.as_deref().unwrap_or("default");
+            command(&mut socket.out, &[b"AUTH", user.as_bytes(), password.reveal().as_bytes()]);
+            steps += 1;
+        }
+        if config.db != 0 {
+            command(&mut socket.out, &[b"SELECT", config.db.to_string().as_bytes()]);
+            steps += 1;
+        }
+        for _ in 0..steps {
+            socket.answer("connect").await?;
+        }
+        Ok(socket)
+    }
+
+    /// What is to be sent.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Sends what can be sent. Ready when all is.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, operation: &'static str) -> Poll<Result<()>> {
+        while self.sent < self.out.len() {
+            match ready!(self.stream.as_mut().poll_write(cx, &self.out[self.sent..])) {
+                Ok(0) => return Poll::Ready(Err(error::lost(operation))),
+                Ok(sent) => self.sent += sent,
+                Err(cause) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+            }
+        }
+        if self.out.capacity() > OUT_KEPT {
+            self.out = Vec::new();
+        }
+        self.out.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The length of the next reply, which lies in [`frames`](Self::frames) then.
+    pub(crate) fn poll_reply(&mut self, cx: &mut Context<'_>, operation: &'static str) -> Poll<Result<usize>> {
+        loop {
+            match self.frames.whole() {
+                Ok(Some(len)) => return Poll::Ready(Ok(len)),
+                Ok(None) => {}
+                Err(what) => return Poll::Ready(Err(error::malformed(what, operation))),
+            }
+            let read = pin!(self.stream.read_buf(self.frames.room())).poll(cx);
+            match ready!(read) {
+                Ok(0) => return Poll::Ready(Err(error::lost(operation))),
+                Ok(_) => {}
+                Err(cause) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+            }
+        }
+    }
+
+    pub(crate) fn frames(&mut self) -> &mut Frames {
+        &mut self.frames
+    }
+
+    /// The next reply, taken out.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, operation: &'static str) -> Poll<Result<Bytes>> {
+        let len = ready!(self.poll_reply(cx, operation))?;
+        Poll::Ready(Ok(self.frames.take(len)))
+    }
+
+    /// Sends what waits and takes one reply; an error of the server is ours.
+    pub(crate) async fn answer(&mut self, operation: &'static str) -> Result<Value> {
+        let reply = poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx, operation) {
+                // What the server said before it closed tells more.
+                return match self.poll_take(cx, operation) {
+                    Poll::Ready(Ok(told)) => Poll::Ready(Ok(told)),
+                    _ => Poll::Ready(Err(error)),
+                };
+            }
+            self.poll_take(cx, operation)
+        })
+        .await?;
+        match Value::read(&reply) {
+            Ok(Value::Error(text)) => Err(error::answered(operation, &text)),
+            Ok(value) => Ok(value),
+            Err(what) => Err(error::malformed(what, operation)),
+        }
+    }
+}
+
+async fn stream(config: &RedisConfig) -> std::io::Result<Pin<Box<dyn Stream>>> {
+    if let Some(path) = &config.socket {
+        #[cfg(unix)]
+        return Ok(Box::pin(tokio::net::UnixStream::connect(path).await?));
+        #[cfg(not(unix))]
+        return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, format!("{path}: no such sockets here")));
+    }
+    let stream = TcpStream::connect((config.host.as_str(), config.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(Box::pin(stream))
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Socket")
+    }
+}

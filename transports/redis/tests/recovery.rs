@@ -1,0 +1,250 @@
+//! What happens when consumers die, pause or come back, and what is left at the server: at the driver seam, on both
+//! servers.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Consumer, Other, connect, declare, messages, publish, queue, urls};
+use pontoon_core::driver::{Disposition, LateKind, Settled};
+use pontoon_core::{Channel, ChannelKind, Delay, Message, PublishOutcome, Rejection, Source, Subscription};
+
+const LEASE: &str = "lease=400ms&look_every=20ms";
+const SOON: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_secs(5);
+
+fn numbered(count: usize) -> Vec<Message> {
+    messages((0..count).map(|n| n.to_string()))
+}
+
+#[tokio::test]
+async fn an_owner_paused_beyond_its_lease_settles_nothing() {
+    for url in urls() {
+        for ordered in [false, true] {
+            let mut channel = queue("zombie");
+            if ordered {
+                channel.order = pontoon_core::Order::FallBehind;
+            }
+            let transport = connect(&url, LEASE).await;
+            declare(&transport, &channel, &[]).await;
+            publish(&transport, &channel, numbered(3)).await;
+            let mut paused = Consumer::of(&transport, &channel).await;
+            let held = paused.take(3, LATE).await.unwrap();
+            assert_eq!(held.len(), 3);
+            // It is not polled any more: as a process that stands still.
+            let mut heir = Consumer::of(&connect(&url, LEASE).await, &channel).await;
+            let again = heir.take(3, LATE).await.unwrap();
+            assert_eq!(again.len(), 3, "others get what it held");
+            assert!(again.iter().all(|incoming| incoming.deliveries == Some(2)), "the delivery that was lost counts");
+
+            let copy = Message::new("copy");
+            for (incoming, how) in held.iter().zip([
+                Disposition::Ack,
+                Disposition::Release,
+                Disposition::Replace { to: &channel, message: &copy },
+            ]) {
+                assert_eq!(paused.settle(incoming.token, how), Settled::Recorded, "it cannot know yet");
+            }
+            let late = paused.flush().await;
+            assert_eq!(late.len(), 3);
+            assert!(late.iter().all(|late| matches!(late.kind, LateKind::Stale)), "{late:?}");
+            assert!(paused.take(1, SOON).await.is_err(), "its generation is over");
+
+            for incoming in &again {
+                assert_eq!(heir.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+            }
+            assert!(heir.flush().await.is_empty());
+            let left = heir.take(1, SOON).await.unwrap();
+            assert!(left.is_empty(), "a late settlement made a copy: {left:?}");
+            let mut other = Other::at(&url);
+            assert_eq!(other.ask(&["XLEN", channel.name.as_str()]), "0");
+            heir.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_lives_keeps_what_it_holds() {
+    for url in urls() {
+        let channel = queue("alive");
+        let transport = connect(&url, LEASE).await;
+        declare(&transport, &channel, &[]).await;
+        publish(&transport, &channel, numbered(2)).await;
+        let mut slow = Consumer::of(&transport, &channel).await;
+        let held = slow.take(2, LATE).await.unwrap();
+        let mut other = Consumer::of(&connect(&url, LEASE).await, &channel).await;
+        // One of them is extended, and the lease is that of both.
+        for _ in 0..8 {
+            let by = Duration::from_millis(400);
+            assert_eq!(slow.settle(held[0].token, Disposition::Extend { by }), Settled::Recorded);
+            assert!(slow.flush().await.is_empty());
+            assert!(other.take(1, Duration::from_millis(150)).await.unwrap().is_empty(), "taken from the living");
+        }
+        for incoming in &held {
+            assert_eq!(slow.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+        }
+        assert!(slow.flush().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_generation_that_was_dropped_gives_back_at_once_and_one_that_left_leaves_nothing() {
+    for url in urls() {
+        let channel = queue("dropped");
+        // The lease is too long to be waited for.
+        let transport = connect(&url, "lease=60s").await;
+        declare(&transport, &channel, &[]).await;
+        publish(&transport, &channel, numbered(300)).await;
+        let mut first = Consumer::of(&transport, &channel).await;
+        assert_eq!(first.take(300, LATE).await.unwrap().len(), 300);
+        drop(first);
+        let mut second = Consumer::of(&transport, &channel).await;
+        let again = second.take(300, LATE).await.unwrap();
+        assert_eq!(again.len(), 300);
+        // What it releases, and what it holds when it leaves, is free; released it was not counted.
+        assert_eq!(second.settle(again[0].token, Disposition::Release), Settled::Recorded);
+        assert!(second.flush().await.is_empty());
+        second.close().await;
+        let mut third = Consumer::of(&transport, &channel).await;
+        let mut last = third.take(300, LATE).await.unwrap();
+        last.sort_by_key(|incoming| incoming.deliveries);
+        let counts: Vec<_> = last.iter().map(|incoming| incoming.deliveries.unwrap()).collect();
+        assert_eq!((counts.len(), counts[0], counts[1], counts[299]), (300, 2, 3, 3));
+        third.close().await;
+        let mut other = Other::at(&url);
+        let consumers = other.ask(&["XINFO", "CONSUMERS", channel.name.as_str(), "pontoon"]);
+        assert_eq!(consumers.matches("pontoon-").count(), 1, "only the one that is none is left: {consumers}");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_gone_is_refused_to_publishers_and_made_anew_for_consumers() {
+    for url in urls() {
+        let channel = queue("gone");
+        let transport = connect(&url, "").await;
+        declare(&transport, &channel, &[]).await;
+        let mut other = Other::at(&url);
+        let mut reader = Consumer::of(&transport, &channel).await;
+        assert!(reader.take(1, SOON).await.unwrap().is_empty());
+        other.ask(&["DEL", channel.name.as_str()]);
+        let refused = publish(&transport, &channel, numbered(1)).await.remove(0);
+        assert!(
+            matches!(&refused, PublishOutcome::Rejected(Rejection::Refused(error))
+            if error.kind() == pontoon_core::ErrorKind::NotFound),
+            "{refused:?}"
+        );
+        let error = reader.take(1, LATE).await.unwrap_err();
+        assert_eq!(error.status(), pontoon_core::ErrorStatus::Temporary, "the engine declares it again: {error:?}");
+        declare(&transport, &channel, &[]).await;
+        publish(&transport, &channel, numbered(1)).await;
+        assert_eq!(Consumer::of(&transport, &channel).await.take(1, LATE).await.unwrap().len(), 1);
+
+        other.ask(&["DEL", channel.name.as_str()]);
+        other.ask(&["SET", channel.name.as_str(), "something else"]);
+        let refused = publish(&transport, &channel, numbered(1)).await.remove(0);
+        assert!(
+            matches!(&refused, PublishOutcome::Rejected(Rejection::Refused(error))
+            if error.kind() == pontoon_core::ErrorKind::Conflict),
+            "{refused:?}"
+        );
+        let ensure = pontoon_core::driver::Ensure::new(channel);
+        let ensured = pontoon_core::driver::Transport::ensure(&transport, &ensure);
+        assert_eq!(ensured.await.unwrap_err().kind(), pontoon_core::ErrorKind::Conflict);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_another_program_is_read_through_its_group_and_keeps_its_entries() {
+    for url in urls() {
+        let mut other = Other::at(&url);
+        for (number, name) in ["a{b}c", "{", "}x{", "*", "with space"].into_iter().enumerate() {
+            let name = format!("{name}.{:x}", pontoon_core::os_seed());
+            let channel = Channel::existing(name.clone(), ChannelKind::Queue).unwrap();
+            let transport = connect(&url, "group=readers").await;
+            let ensure = pontoon_core::driver::Ensure::new(channel.clone());
+            let missing = pontoon_core::driver::Transport::ensure(&transport, &ensure).await.unwrap_err();
+            assert_eq!(missing.kind(), pontoon_core::ErrorKind::NotFound);
+            let id = other.ask(&["XADD", &name, "*", "temperature", "21", "body", "warm"]);
+            let missing = pontoon_core::driver::Transport::ensure(&transport, &ensure).await.unwrap_err();
+            assert!(missing.to_string().contains("group"), "{missing}");
+            assert_eq!(other.ask(&["XGROUP", "CREATE", &name, "readers", "0"]), "OK");
+            declare(&transport, &channel, &[]).await;
+            let mut reader = Consumer::of(&transport, &channel).await;
+            let incoming = reader.take(1, LATE).await.unwrap().remove(0);
+            assert_eq!(incoming.message.body.as_ref(), b"warm", "stream {number}");
+            assert_eq!(incoming.broker_id.to_string(), id);
+            assert_eq!(reader.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+            assert!(reader.flush().await.is_empty());
+            let outcome = publish(&transport, &channel, numbered(1)).await.remove(0);
+            assert!(outcome.is_confirmed());
+            assert_eq!(reader.take(1, LATE).await.unwrap().len(), 1);
+            assert_eq!(other.ask(&["XLEN", &name]), "2", "its entries are not ours to delete");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_settled_leaves_no_memory() {
+    for url in urls() {
+        let mut other = Other::at(&url);
+        let channel = queue("memory");
+        let transport = connect(&url, LEASE).await;
+        declare(&transport, &channel, &[]).await;
+        let mut delayed = numbered(20);
+        delayed.iter_mut().for_each(|message| {
+            *message = message.clone().with_delay(Delay::For(Duration::from_millis(30)));
+        });
+        publish(&transport, &channel, numbered(480)).await;
+        publish(&transport, &channel, delayed).await;
+        let mut reader = Consumer::of(&transport, &channel).await;
+        for incoming in reader.take(500, LATE).await.unwrap() {
+            assert_eq!(reader.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+        }
+        assert!(reader.flush().await.is_empty());
+        reader.close().await;
+        let name = channel.name.as_str();
+        assert_eq!(other.ask(&["XLEN", name]), "0");
+        assert_eq!(other.ask(&["XLEN", &format!("{{{name}}}--held")]), "0");
+        assert_eq!(other.ask(&["EXISTS", &format!("{{{name}}}--due")]), "0");
+        let keys = other.ask(&["KEYS", &format!("{{{name}}}--lease--*")]);
+        assert_eq!(keys, "[]", "no lease is left");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_is_trimmed_behind_its_slowest_subscription() {
+    for url in urls() {
+        let mut other = Other::at(&url);
+        let mut topic = Channel::topic(common::name("trim")).unwrap();
+        topic.dead_letter = pontoon_core::DeadLetterPolicy::Discard;
+        let transport = connect(&url, LEASE).await;
+        declare(&transport, &topic, &["fast", "slow"]).await;
+        publish(&transport, &topic, numbered(400)).await;
+        let source =
+            |name: &str| Source::new(topic.clone(), Some(Subscription::new(name.to_owned()).unwrap())).unwrap();
+        let (mut fast, mut slow) =
+            (Consumer::open(&transport, source("fast")).await, Consumer::open(&transport, source("slow")).await);
+        for incoming in fast.take(400, LATE).await.unwrap() {
+            let _ = fast.settle(incoming.token, Disposition::Ack);
+        }
+        assert!(fast.flush().await.is_empty());
+        let held = slow.take(100, LATE).await.unwrap();
+        for incoming in &held[..50] {
+            let _ = slow.settle(incoming.token, Disposition::Ack);
+        }
+        assert!(slow.flush().await.is_empty());
+        // It trims now and then while it is read.
+        let length = |other: &mut Other| other.ask(&["XLEN", topic.name.as_str()]).parse::<u64>().unwrap();
+        let deadline = tokio::time::Instant::now() + LATE;
+        while length(&mut other) != 350 {
+            assert!(tokio::time::Instant::now() < deadline, "{} entries are left, not 350", length(&mut other));
+            assert!(fast.take(1, SOON).await.unwrap().is_empty());
+            // Its lease is kept up meanwhile.
+            let _ = slow.settle(held[50].token, Disposition::Extend { by: Duration::from_millis(400) });
+            assert!(slow.flush().await.is_empty());
+        }
+        let rest = slow.take(300, LATE).await.unwrap();
+        assert_eq!(rest.len(), 300, "nothing that was not read is gone");
+    }
+}
