@@ -26,4 +26,6 @@ pub use delivery::{Delivery, Lease};
 pub use options::{ConsumerOptions, DrainReport, FlushReport, ReleasePace};
 
 #[cfg(test)]
+mod look_tests;
+#[cfg(test)]
 mod stuck_tests;

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     receive_waker: Waker,
     /// Whether the receiver wakes somebody when something comes: it was asked, and had nothing.
     armed: AtomicBool,
+    /// Somebody found the receiver taken: whoever has it calls for another look when it is free.
+    missed: AtomicBool,
     hook: Option<Arc<dyn EventHook>>,
     next_waiter: AtomicU64,
     /// Handles that may wait for the end of a lease.
@@ -80,6 +82,7 @@ impl Shared {
             pump,
             receive_waker,
             armed: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
             hook: kinds.filter_map(|kind| env.hook_for(*kind)).next(),
             next_waiter: AtomicU64::new(0),
             leases: AtomicUsize::new(0),
@@ -111,12 +114,36 @@ impl Shared {
     /// Asks the receiver, once, for at most `max` messages, and takes what arrived: first what is wanted, then the rest
     /// into the machine.
     pub(super) fn look(self: &Arc<Self>, max: usize, want: Option<&mut Want<'_>>) -> Look {
-        let mut receiving = match self.receiver.try_lock() {
-            Ok(receiving) => receiving,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Somebody else is looking, and wakes the others for what it finds.
-            Err(TryLockError::WouldBlock) => return Look::Nothing,
+        let Some(receiving) = self.try_receiving().or_else(|| {
+            // Somebody else is looking, and may have found nothing before what this look is for had come.
+            self.missed.swap(true, Ordering::AcqRel);
+            self.try_receiving()
+        }) else {
+            return Look::Nothing;
         };
+        let looked = self.look_at(receiving, max, want);
+        // Both swaps read and write, so they are ordered: either we see that somebody found the receiver taken, or it
+        // sees it free.
+        if self.missed.swap(false, Ordering::AcqRel) {
+            self.receive_waker.wake_by_ref();
+        }
+        looked
+    }
+
+    fn try_receiving(&self) -> Option<MutexGuard<'_, Receiving>> {
+        match self.receiver.try_lock() {
+            Ok(receiving) => Some(receiving),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn look_at(
+        self: &Arc<Self>,
+        mut receiving: MutexGuard<'_, Receiving>,
+        max: usize,
+        want: Option<&mut Want<'_>>,
+    ) -> Look {
         let Receiving { receiver: Some(receiver), inbox } = &mut *receiving else { return Look::Nothing };
         let received = receiver.poll_receive(&mut Context::from_waker(&self.receive_waker), inbox, max);
         self.armed.store(received.is_pending(), Ordering::SeqCst);
