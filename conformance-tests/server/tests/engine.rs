@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{BOUND, QUIET};
 use pontoon_core::driver::{AnyTransport, Settled, Transport};
-use pontoon_core::engine::{Consumer, ConsumerOptions, Delivery, Environment, Publisher, PublisherOptions};
+use pontoon_core::engine::{Consumer, ConsumerOptions, Delivery, Environment, Publisher, PublisherOptions, Reconnect};
 use pontoon_core::*;
 use pontoon_memory_server::*;
 use tokio::time::timeout;
@@ -57,6 +58,48 @@ impl Rig {
 
 async fn next(consumer: &Consumer) -> Delivery {
     timeout(BOUND, consumer.next()).await.expect("in time").expect("open").expect("healthy")
+}
+
+/// How long the publisher of dead letters waits before it connects again.
+#[derive(Default)]
+struct Waits(Mutex<Vec<Duration>>);
+
+impl EventHook for Waits {
+    fn wants(&self, kind: EventKind) -> bool {
+        kind == EventKind::Disconnected
+    }
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Disconnected { channel, retry_in, .. } = event
+            && channel.name.as_str() == "work.dead"
+        {
+            self.0.lock().unwrap().push(*retry_in);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stores_dead_letters_reconnects_as_its_consumer_does() {
+    let mut rig = Rig::new(Order::BLOCK).await;
+    let waits = Arc::new(Waits::default());
+    rig.env = rig.env.with_hook(waits.clone());
+    let cap = Duration::from_millis(2);
+    let reconnect = |options: &mut ConsumerOptions| options.reconnect = Reconnect::new(cap, cap);
+    let consumer = rig.consumer_of(rig.channel.clone(), reconnect).await;
+    for round in 1..=6 {
+        rig.publish(&["rejected"]).await;
+        let _ = next(&consumer).await.reject("no");
+        let stored = async {
+            // The step of a bounded wait.
+            while rig.depth("work.dead").await < round {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(BOUND, stored).await.expect("it is stored");
+        rig.server.hurt(Hurt::Cut).await.unwrap();
+    }
+    let waits = waits.0.lock().unwrap();
+    assert!(waits.len() >= 5, "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= cap), "{waits:?}");
 }
 
 #[tokio::test]

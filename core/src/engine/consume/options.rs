@@ -23,7 +23,7 @@ pub struct ConsumerOptions {
     pub allow_volatile: Vec<Capability>,
     /// How fast one message may be released again and again.
     pub release_pace: ReleasePace,
-    /// How a lost connection is made anew.
+    /// How a lost connection is made anew, those that store copies and dead letters included.
     pub reconnect: Reconnect,
     /// Settlements are flushed at the latest this long after they were recorded; 2 ms by default.
     pub flush_every: Duration,

@@ -63,7 +63,7 @@ impl Pump {
         let mut backoff = Backoff::new(options.reconnect);
         backoff.connected(shared.clock.now());
         Pump {
-            successors: Successors::new(&shared.source.channel, &transport, &env),
+            successors: Successors::new(&shared.source.channel, &transport, options.reconnect, &env),
             transport,
             random: fastrand::Rng::with_seed(env.next_seed()),
             options,

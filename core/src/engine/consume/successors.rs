@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::machine::Successor;
 use super::slots::SlotRef;
 use crate::driver::{AnyTransport, BoxFuture};
-use crate::engine::{Environment, Publisher, PublisherOptions};
+use crate::engine::{Environment, Publisher, PublisherOptions, Reconnect};
 use crate::{Channel, Error, ErrorKind, Result};
 
 /// How long storing one successor may take before it counts as failed, and is tried again later.
@@ -23,6 +23,7 @@ pub(super) struct Successors {
 struct Target {
     channel: Channel,
     transport: AnyTransport,
+    reconnect: Reconnect,
     env: Environment,
     publisher: OnceCell<Publisher>,
 }
@@ -31,7 +32,8 @@ impl Target {
     async fn publisher(&self) -> Result<&Publisher> {
         self.publisher
             .get_or_try_init(|| async {
-                let options = PublisherOptions { deliver_within: STORE_WITHIN, ..PublisherOptions::default() };
+                let (deliver_within, reconnect) = (STORE_WITHIN, self.reconnect);
+                let options = PublisherOptions { deliver_within, reconnect, ..PublisherOptions::default() };
                 Publisher::open(&self.transport, self.channel.clone(), options, &self.env).await
             })
             .await
@@ -39,9 +41,10 @@ impl Target {
 }
 
 impl Successors {
-    pub(super) fn new(channel: &Channel, transport: &AnyTransport, env: &Environment) -> Self {
+    pub(super) fn new(channel: &Channel, transport: &AnyTransport, reconnect: Reconnect, env: &Environment) -> Self {
         let target = |channel: Channel| {
-            Arc::new(Target { channel, transport: transport.clone(), env: env.clone(), publisher: OnceCell::new() })
+            let (transport, env) = (transport.clone(), env.clone());
+            Arc::new(Target { channel, transport, reconnect, env, publisher: OnceCell::new() })
         };
         Successors { dead_letters: channel.dead_letter_channel().map(target), itself: target(channel.clone()) }
     }
