@@ -56,7 +56,7 @@ impl TappedDelivery {
             position: None,
             maybe_duplicate: message.history().maybe_duplicate,
         })));
-        hook.handed_out(&name, lease);
+        hook.handed_out(&name, lease, delivery.attempt().at_least);
         TappedDelivery { run: run.clone(), hook, inner: Some(delivery), lease, id, message: name }
     }
 

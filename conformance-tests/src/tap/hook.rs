@@ -50,6 +50,10 @@ struct Leases {
     open: HashMap<String, VecDeque<LeaseId>>,
     /// Settled, or being settled, and not known to be final.
     settled: HashMap<String, Vec<Unsettled>>,
+    /// Lost before they were written down: the engine tells of it as soon as it handed them over.
+    lost: HashMap<String, u32>,
+    /// Which attempt each lease is that is not settled.
+    at_least: HashMap<LeaseId, u32>,
     count: u64,
 }
 
@@ -59,6 +63,8 @@ struct Unsettled {
     lease: LeaseId,
     end: End,
     number: u64,
+    at_least: u32,
+    answered: bool,
     /// An event said that it, or another of its message, was late.
     doubted: bool,
 }
@@ -72,8 +78,27 @@ impl ConsumerHook {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn handed_out(&self, message: &str, lease: LeaseId) {
-        self.leases().open.entry(message.to_owned()).or_default().push_back(lease);
+    pub(super) fn handed_out(&self, message: &str, lease: LeaseId, at_least: u32) {
+        let mut leases = self.leases();
+        leases.at_least.insert(lease, at_least);
+        // A failure that is counted was not late.
+        if let Some(settled) = leases.settled.get_mut(message) {
+            settled.retain(|one| !matches!(one.end, End::Retry { .. }) || one.at_least >= at_least);
+        }
+        let lost = match leases.lost.get_mut(message) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => {
+                leases.open.entry(message.to_owned()).or_default().push_back(lease);
+                false
+            }
+        };
+        drop(leases);
+        if lost {
+            self.recorder.record(What::LeaseLost { lease });
+        }
     }
 
     /// The delivery is about to be settled.
@@ -87,12 +112,18 @@ impl ConsumerHook {
         }
         leases.count += 1;
         let number = leases.count;
-        leases.settled.entry(message.to_owned()).or_default().push(Unsettled { lease, end, number, doubted: false });
+        let at_least = leases.at_least.remove(&lease).unwrap_or(1);
+        let unsettled = Unsettled { lease, end, number, at_least, answered: false, doubted: false };
+        leases.settled.entry(message.to_owned()).or_default().push(unsettled);
     }
 
     /// The settlement was answered; what is not merely recorded is known now.
     pub(super) fn settled(&self, message: &str, lease: LeaseId, recorded: bool) {
-        if !recorded && let Some(settled) = self.leases().settled.get_mut(message) {
+        let mut leases = self.leases();
+        let Some(settled) = leases.settled.get_mut(message) else { return };
+        if recorded {
+            settled.iter_mut().filter(|other| other.lease == lease).for_each(|other| other.answered = true);
+        } else {
             settled.retain(|other| other.lease != lease);
         }
     }
@@ -131,7 +162,14 @@ impl ConsumerHook {
     }
 
     fn lost(&self, message: &str) {
-        let lease = self.leases().open.get_mut(message).and_then(VecDeque::pop_front);
+        let mut leases = self.leases();
+        let lease = leases.open.get_mut(message).and_then(VecDeque::pop_front);
+        // One that is being settled hears it by the answer.
+        let settling = leases.settled.get(message).is_some_and(|settled| settled.iter().any(|one| !one.answered));
+        if lease.is_none() && !settling {
+            *leases.lost.entry(message.to_owned()).or_default() += 1;
+        }
+        drop(leases);
         if let Some(lease) = lease {
             self.recorder.record(What::LeaseLost { lease });
         }
@@ -162,6 +200,81 @@ impl EventHook for ConsumerHook {
                 .recorder
                 .record(What::Spilled { source: SourceName::from(*source), message: id.to_string().into() }),
             other => connection(&self.recorder, Handle::Consumer(self.consumer), other),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pontoon_core::{Channel, MessageId, Source};
+
+    use super::*;
+
+    struct Rig {
+        hook: ConsumerHook,
+        source: Source,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let source = Source::new(Channel::queue("q").unwrap(), None).unwrap();
+            Rig { hook: ConsumerHook::new(Recorder::new(), 1), source }
+        }
+
+        fn lease_lost(&self) {
+            self.hook.on_event(&Event::LeaseLost { source: &self.source, id: &MessageId::from("m") });
+        }
+
+        /// The leases that are written down as lost.
+        fn lost(&self) -> Vec<LeaseId> {
+            let history = self.hook.recorder.history();
+            let lost = |event: &crate::history::Event| match event.what {
+                What::LeaseLost { lease } => Some(lease),
+                _ => None,
+            };
+            history.events().iter().filter_map(lost).collect()
+        }
+    }
+
+    #[test]
+    fn a_lease_lost_before_its_delivery_was_written_down_is_not_forgotten() {
+        let rig = Rig::new();
+        let [first, second] = [rig.hook.recorder.next_lease(), rig.hook.recorder.next_lease()];
+        rig.lease_lost();
+        assert_eq!(rig.lost(), []);
+        rig.hook.handed_out("m", first, 1);
+        assert_eq!(rig.lost(), [first]);
+        rig.hook.handed_out("m", second, 1);
+        assert_eq!(rig.lost(), [first], "the next delivery has a lease of its own");
+        rig.lease_lost();
+        assert_eq!(rig.lost(), [first, second]);
+    }
+
+    #[test]
+    fn a_lease_lost_while_it_is_settled_is_not_taken_for_a_later_one() {
+        let rig = Rig::new();
+        let [first, second] = [rig.hook.recorder.next_lease(), rig.hook.recorder.next_lease()];
+        rig.hook.handed_out("m", first, 1);
+        rig.hook.settling("m", first, End::Ack);
+        rig.lease_lost();
+        rig.hook.settled("m", first, false);
+        rig.hook.handed_out("m", second, 1);
+        assert_eq!(rig.lost(), []);
+    }
+
+    #[test]
+    fn a_failure_that_the_next_delivery_counts_was_not_late() {
+        let late = |rig: &Rig| rig.hook.recorder.history().events().iter().any(|e| matches!(e.what, What::Late { .. }));
+        for (attempt, expected) in [(1, true), (2, false)] {
+            let rig = Rig::new();
+            let [first, second] = [rig.hook.recorder.next_lease(), rig.hook.recorder.next_lease()];
+            rig.hook.handed_out("m", first, 1);
+            rig.hook.settling("m", first, End::Retry { after: None });
+            rig.hook.settled("m", first, true);
+            rig.hook.handed_out("m", second, attempt);
+            rig.hook.on_event(&Event::Stale { source: &rig.source, id: &MessageId::from("m") });
+            assert_eq!(late(&rig), expected, "attempt {attempt}");
         }
     }
 }
