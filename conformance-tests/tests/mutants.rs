@@ -11,7 +11,7 @@ use pontoon_conformance::checks::{self, Check};
 use pontoon_conformance::harness::{Harness, Profile};
 use pontoon_conformance::mutants::{self, Mutant};
 use pontoon_conformance::report::{Entry, Proof, Verdict, explain, table};
-use pontoon_conformance::run::{Plan, run};
+use pontoon_conformance::run::{Expected, Plan, run};
 
 const SEED: u64 = 1;
 /// The most checks that may notice one mutant: they share its cause.
@@ -98,11 +98,9 @@ fn passes_on(check: &str) -> Vec<String> {
     let mut found = Vec::new();
     for file in ["memory.expected.toml", "memory_server.expected.toml"] {
         let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).expect("the pinned outcomes are there");
-        let pinned: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(&text).expect("they are a table");
-        let passed =
-            pinned.into_iter().filter(|(_, lines)| lines.get(check).is_some_and(|outcome| outcome == "passed"));
-        found.extend(passed.map(|(profile, _)| profile));
+        let expected = Expected::read(path).expect("the pinned outcomes can be read");
+        let passes = |lines: &BTreeMap<String, String>| lines.get(check).is_some_and(|outcome| outcome == "passed");
+        found.extend(expected.checks().iter().filter(|(_, lines)| passes(lines)).map(|(profile, _)| profile.clone()));
     }
     found
 }

@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
+use crate::server::BEAT;
 use crate::{Server, ServerConfig, Sync};
 
 /// The memory model of pontoon behind a socket and an append-only file. For tests: no authentication, no TLS.
@@ -28,6 +30,10 @@ struct Args {
     /// A setting of the model, as `lease=30s`: lease, max_messages, max_bytes, max_body, key_window.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    /// How often each connection that publishes or consumes is told that the server is there, in milliseconds. A client
+    /// gives up a connection that was silent for twice as long.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = BEAT.as_millis() as u64, value_parser = clap::value_parser!(u64).range(1..))]
+    beat: u64,
     /// End when standard input ends: for whoever starts it and may be killed.
     #[arg(long)]
     while_stdin: bool,
@@ -58,6 +64,7 @@ async fn run(args: Args) -> pontoon_core::Result<Infallible> {
     let mut config = ServerConfig::new(args.data).with_settings(args.settings)?;
     config.address = SocketAddr::new(args.host, args.port);
     config.sync = args.sync;
+    config.beat = Duration::from_millis(args.beat);
     let server = Server::open(config).await?;
     if server.cut() > 0 {
         eprintln!("pontoon-memory-server: cut {} bytes of a torn record off the end of the file", server.cut());

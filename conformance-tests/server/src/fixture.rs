@@ -20,6 +20,8 @@ pub struct ServerOptions {
     pub sync: String,
     /// Settings of the model, such as `("lease", "2s")`.
     pub settings: Vec<(String, String)>,
+    /// How often it says that it is there; `None` for the server's default.
+    pub beat: Option<Duration>,
     /// The program, and what to start it with.
     program: Program,
 }
@@ -48,6 +50,14 @@ impl ServerOptions {
     #[must_use]
     pub fn with_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Says how often the server tells its clients that it is there: they notice silence within twice that time. In
+    /// whole milliseconds, at least one.
+    #[must_use]
+    pub fn with_beat(mut self, every: Duration) -> Self {
+        self.beat = Some(every);
         self
     }
 
@@ -195,6 +205,9 @@ impl MemoryServer {
         command.arg("--port").arg(self.port.to_string()).arg("--data").arg(self.data()).arg("--while-stdin");
         if !self.options.sync.is_empty() {
             command.arg("--sync").arg(&self.options.sync);
+        }
+        if let Some(beat) = self.options.beat {
+            command.arg("--beat").arg(beat.as_millis().to_string());
         }
         for (name, value) in &self.options.settings {
             command.arg("--set").arg(format!("{name}={value}"));

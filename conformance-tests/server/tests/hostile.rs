@@ -12,7 +12,7 @@ use common::*;
 use pontoon_core::*;
 use pontoon_memory_server::*;
 
-const GREETING: &[u8] = b"pontoon\x01";
+const GREETING: &[u8] = b"pontoon\x02";
 
 fn raw(server: &MemoryServer) -> TcpStream {
     let address = server.url().replace("memory-server://", "");
@@ -61,7 +61,7 @@ async fn nonsense_is_answered_with_a_typed_error() {
     let corrupt = [&3u32.to_le_bytes()[..], &[1, 8, 99], b"body"].concat();
     let cases: [(&str, Vec<u8>, &str); 11] = [
         ("another protocol", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "greeting"),
-        ("another version", b"pontoon\x02".to_vec(), "greeting"),
+        ("another version", b"pontoon\x03".to_vec(), "greeting"),
         ("a length that lies", [GREETING, &[0xff; 4]].concat(), "longer than any"),
         ("an empty frame", [GREETING, &[0; 4]].concat(), "empty"),
         ("an unknown kind", [GREETING, &frame(0x7f, b"")].concat(), "unknown kind"),

@@ -10,7 +10,7 @@ use pontoon_core::driver::*;
 use pontoon_core::*;
 use pontoon_memory::{Chance, Fault};
 use pontoon_memory_server::*;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 #[tokio::test]
 async fn a_cut_ends_every_connection_and_new_ones_work() {
@@ -38,6 +38,25 @@ async fn a_frozen_connection_is_silent_until_its_leases_end() {
     let again = other.one().await;
     assert_eq!((bodies(std::slice::from_ref(&again)).as_str(), again.deliveries), ("a", Some(2)));
     other.end(again.token, Disposition::Ack).await;
+}
+
+#[tokio::test]
+async fn silence_is_noticed_within_two_beats_and_idleness_is_no_silence() {
+    let beat = Duration::from_millis(200);
+    let mut stage = Stage::with(queue("q"), options().with_beat(beat)).await;
+    assert!(timeout(4 * beat, stage.consumer.news(1)).await.is_err(), "nothing to say, and there");
+    stage.publisher.put(message("a")).await;
+    let first = stage.consumer.one().await;
+    stage.server.hurt(Hurt::Freeze).await.unwrap();
+    let begun = Instant::now();
+    for error in [
+        timeout(BOUND, stage.consumer.news(1)).await.expect("it is noticed").unwrap_err(),
+        timeout(BOUND, stage.publisher.publish_all([message("b")])).await.expect("it is noticed").unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.message().contains("silent")), (ErrorKind::Connection, true), "{error}");
+    }
+    assert!(begun.elapsed() >= beat / 2, "{:?}", begun.elapsed());
+    assert_eq!(stage.consumer.settle(first.token, Disposition::Ack), Settled::Stale);
 }
 
 #[tokio::test]

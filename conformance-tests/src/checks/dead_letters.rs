@@ -319,6 +319,10 @@ async fn a_missing_target_delays_nobody_else(scene: Scene) -> Held {
     let (broken, well) = (scene.place()?, scene.place()?);
     let (to_broken, to_well) = (scene.publisher(&broken).await?, scene.publisher(&well).await?);
     let (at_broken, at_well) = (scene.consumer(&broken).await?, scene.consumer(&well).await?);
+    // What stores dead letters stands by now: opening it later would declare its channel anew.
+    to_broken.put_one(None).await?;
+    let _ = at_broken.next().await?.reject();
+    scene.bury(&broken, 1).await?;
     if let Some(dead) = broken.dead() {
         scene.harm(Harm::Delete(dead.channel.name.as_str().to_owned())).await?;
     }

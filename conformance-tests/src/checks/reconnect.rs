@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Need::{Control, SilenceBound};
 use super::redelivery::fast_reconnect;
 use crate::harness::{Harm, HarmKind};
+use crate::history::{Handle, What};
 use crate::scene::{Broken, Held, Scene, hold};
 
 checks! {
@@ -69,9 +70,10 @@ async fn silence_is_noticed(scene: Scene) -> Held {
         let sender = sender.clone();
         async move { sender.send(sender.draft(None)).await }
     });
-    while scene.events().of(EventKind::Disconnected).is_empty() {
+    while let Some(handle) = unaware(&scene, &[reader.handle(), sender.handle()]) {
         let silent = began.elapsed();
-        hold!(silent <= within, "silence-unnoticed", "a connection was silent for {silent:?}, the bound is {within:?}");
+        let words = format!("the connection of {handle:?} was silent for {silent:?}, the bound is {within:?}");
+        hold!(silent <= within, "silence-unnoticed", "{words}");
         hold!(!waiting.is_finished(), "confirmed-unstored", "a publish ended while nothing passed");
         scene.rest(Duration::from_millis(10)).await;
     }
@@ -80,6 +82,15 @@ async fn silence_is_noticed(scene: Scene) -> Held {
     outcome.map_err(|error| Broken::new("panic", error.to_string()))??;
     reader.ack_rest().await?;
     Ok(())
+}
+
+/// The first of these that has not heard that its connection is lost.
+fn unaware(scene: &Scene, handles: &[Handle]) -> Option<Handle> {
+    let history = scene.recorder().history();
+    let heard = |one: &Handle| {
+        history.events().iter().any(|event| matches!(&event.what, What::Disconnected { handle } if handle == one))
+    };
+    handles.iter().find(|handle| !heard(handle)).copied()
 }
 
 async fn a_cut_is_unknown(scene: Scene) -> Held {

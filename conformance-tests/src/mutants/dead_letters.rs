@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pontoon_core::driver::{Disposition, Incoming, Late, LateKind, Token};
 use pontoon_core::engine::ConsumerOptions;
 use pontoon_core::{
-    Capabilities, Capability, Channel, DeadLetterInfo, ErrorKind, Event, History, Level, Message, MessageId,
-    PublishOutcome, ReasonKind, Receipt, Source,
+    Capabilities, Capability, Channel, DeadLetterInfo, Error, ErrorKind, Event, History, Level, Message, MessageId,
+    PublishOutcome, ReasonKind, Receipt, Rejection, Source,
 };
 
 use super::{Deed, Defect, Fate, Seat, has_key, locked};
@@ -181,14 +181,33 @@ impl Defect for DropsQuietly {
 #[derive(Default)]
 struct SharedBucket(AtomicBool);
 
+impl SharedBucket {
+    fn found(&self, error: &Error) {
+        self.0.fetch_or(error.kind() == ErrorKind::NotFound, Ordering::SeqCst);
+    }
+}
+
 impl Defect for SharedBucket {
+    // The target is missed where dead letters are stored: in one step with the settlement, or as copies.
     fn late(&self, _: Seat<'_>, late: Late) -> Option<Late> {
-        if let LateKind::Failed(error) = &late.kind
-            && error.kind() == ErrorKind::NotFound
-        {
-            self.0.store(true, Ordering::SeqCst);
+        if let LateKind::Failed(error) = &late.kind {
+            self.found(error);
         }
         Some(late)
+    }
+    fn outcome(&self, channel: &Channel, _: &MessageId, outcome: PublishOutcome) -> Option<PublishOutcome> {
+        if let PublishOutcome::Rejected(Rejection::Refused(error)) = &outcome
+            && is_dead(channel)
+        {
+            self.found(error);
+        }
+        Some(outcome)
+    }
+    fn died(&self, channel: &Channel, error: Error) -> Option<Error> {
+        if is_dead(channel) {
+            self.found(&error);
+        }
+        Some(error)
     }
     fn settle<'a>(&self, _: Seat<'_>, _: Token, what: Disposition<'a>, _: &[Token]) -> Deed<'a> {
         match what {

@@ -62,6 +62,11 @@ impl Reader {
         &self.source
     }
 
+    /// What the history calls its connection.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::Consumer(self.number)
+    }
+
     /// The engine's consumer, for what is not written down.
     #[must_use]
     pub fn consumer(&self) -> &Consumer {

@@ -151,6 +151,11 @@ impl Sender {
         Ok(())
     }
 
+    /// What the history calls its connection.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::Publisher(self.number)
+    }
+
     /// The engine's publisher, for what is not written down.
     #[must_use]
     pub fn publisher(&self) -> &Publisher {

@@ -8,9 +8,14 @@ use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Pr
 use pontoon_conformance::proxy::Direction;
 use pontoon_core::driver::{AnyTransport, BoxFuture};
 use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
-use pontoon_memory_server::{MemoryServer, ServerOptions};
+use pontoon_memory::{Chance, Fault};
+use pontoon_memory_server::{Hurt, MemoryServer, ServerOptions};
+use tokio::runtime::Handle;
 
 pub(crate) struct Server;
+
+/// How often the server beats; what it says is stretched as all bounds are.
+const BEAT: Duration = Duration::from_millis(1_500);
 
 /// One process for each check, so that none is hurt by another's harms.
 struct Process {
@@ -36,6 +41,7 @@ impl Harness for Server {
         Box::pin(async move {
             let options = ServerOptions::default()
                 .in_this_program()
+                .with_beat(BEAT.mul_f64(self.timings().scale))
                 .with_setting("lease", "2s")
                 .with_setting("max_messages", "5000")
                 .with_setting("max_body", "1MiB");
@@ -52,6 +58,12 @@ fn gone(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Process {
+    /// Asks the process itself, beside the proxy.
+    async fn hurt(&self, hurt: Hurt) -> Result<()> {
+        let runtime = Handle::current();
+        self.with_server(move |server| runtime.block_on(server.hurt(hurt))).await
+    }
+
     /// Works on the process, which takes a while, beside the runtime.
     async fn with_server(&self, work: impl FnOnce(&mut MemoryServer) -> Result<()> + Send + 'static) -> Result<()> {
         let server = self.server.clone();
@@ -74,13 +86,13 @@ impl Site for Process {
 }
 
 impl Control for Process {
-    fn offers(&self, harm: HarmKind) -> bool {
-        use HarmKind::{BreakPublishing, Cut, HalfOpen, LoseReplies, Pause, Restart};
-        matches!(harm, Cut | HalfOpen | Pause | Restart | LoseReplies | BreakPublishing)
+    fn offers(&self, _: HarmKind) -> bool {
+        true
     }
 
     fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
+            let fault = |fault, chance| self.hurt(Hurt::Fault(fault, chance));
             match harm {
                 Harm::Cut => self.proxy.cut(),
                 Harm::HalfOpen => self.proxy.hush(true),
@@ -88,6 +100,10 @@ impl Control for Process {
                 Harm::BreakPublishing(times) => self.proxy.break_off(times),
                 Harm::Pause => self.with_server(|server| server.pause()).await?,
                 Harm::Restart => self.with_server(MemoryServer::restart).await?,
+                Harm::RefuseDeadLetters => fault(Fault::RefuseDeadLetter, Chance::ALWAYS).await?,
+                Harm::FailSettlements(times) => fault(Fault::FailSettle, Chance::ALWAYS.times(times)).await?,
+                Harm::ExpireLeases(times) => fault(Fault::ExpireLease, Chance::ALWAYS.times(times)).await?,
+                Harm::Delete(channel) => self.hurt(Hurt::Delete(channel)).await?,
                 other => {
                     let words = format!("the memory server cannot be made to do that: {}", other.kind());
                     return Err(Error::new(ErrorKind::Unsupported, "hurt broker", words));
@@ -100,11 +116,13 @@ impl Control for Process {
     fn heal(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             self.proxy.heal();
-            self.with_server(|server| server.resume()).await
+            self.with_server(|server| server.resume()).await?;
+            self.hurt(Hurt::Heal).await
         })
     }
 
     fn silence_noticed_within(&self) -> Option<Duration> {
-        None
+        let timings = Timings::real();
+        Some(2 * BEAT.mul_f64(timings.scale) + timings.slack())
     }
 }

@@ -9,6 +9,7 @@ use pontoon_core::{Error, ErrorKind, ErrorStatus, Result};
 use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::protocol::{FRAME_OVERHEAD, Frames, GREETING, Kind, Malformed, Take, take_error};
 
@@ -25,6 +26,8 @@ pub(super) struct Welcome {
     /// The number of this connection; no other of the same server has it.
     pub(super) connection: u32,
     pub(super) survives_power_loss: bool,
+    /// How often it says that it is there, where it publishes or consumes.
+    pub(super) beat: Duration,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,29 @@ pub(super) struct Socket {
     frames: Frames,
     out: Vec<u8>,
     sent: usize,
+    silence: Option<Silence>,
+}
+
+/// When silence is too long.
+#[derive(Debug)]
+struct Silence {
+    bound: Duration,
+    heard: Instant,
+    /// Not set anew for all that is heard: it looks when it ends.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let over = self.heard + self.bound;
+            if over <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(over);
+        }
+        Poll::Pending
+    }
 }
 
 impl Socket {
@@ -49,7 +75,8 @@ impl Socket {
         };
         let stream = TcpStream::connect(address).await.map_err(cannot)?;
         stream.set_nodelay(true).map_err(cannot)?;
-        let mut socket = Socket { stream, frames: Frames::new(WELCOME), out: GREETING.to_vec(), sent: 0 };
+        let mut socket =
+            Socket { stream, frames: Frames::new(WELCOME), out: GREETING.to_vec(), sent: 0, silence: None };
         let mut welcome = socket.answer(Kind::Welcome, "connect").await?;
         let mut read = || {
             Ok(Welcome {
@@ -57,11 +84,18 @@ impl Socket {
                 lease: Duration::from_nanos(welcome.u64()?),
                 connection: welcome.u32()?,
                 survives_power_loss: welcome.flag()?,
+                beat: Duration::from_nanos(welcome.u64()?),
             })
         };
         let welcome = read().map_err(|what| malformed(what, "connect"))?;
         socket.frames.set_longest(welcome.max_body.saturating_add(2 * FRAME_OVERHEAD));
         Ok((socket, welcome))
+    }
+
+    /// From now on the server says so often that it is there: a connection that is silent for twice as long is lost.
+    pub(super) fn expect_beats(&mut self, every: Duration) {
+        let (bound, heard) = (every.saturating_mul(2), Instant::now());
+        self.silence = Some(Silence { bound, heard, alarm: Box::pin(sleep(bound)) });
     }
 
     /// What is to be sent.
@@ -96,14 +130,23 @@ impl Socket {
                     let told = take_error(&mut frame, "use connection");
                     return Poll::Ready(Err(told.unwrap_or_else(|what| malformed(what, "receive"))));
                 }
+                if kind == Kind::Beat {
+                    continue;
+                }
                 return Poll::Ready(Ok((kind, frame)));
             }
             let room = self.frames.room();
             let read = pin!(self.stream.read_buf(room)).as_mut().poll(cx);
-            match ready!(read) {
-                Ok(0) => return Poll::Ready(Err(lost("receive"))),
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(lost("receive").with_source(error))),
+            match read {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(lost("receive"))),
+                Poll::Ready(Ok(_)) => self.silence.iter_mut().for_each(|silence| silence.heard = Instant::now()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(lost("receive").with_source(error))),
+                // Not before what is there was read: it may have waited while this process stood still.
+                Poll::Pending => {
+                    let Some(silence) = &mut self.silence else { return Poll::Pending };
+                    ready!(silence.poll_too_long(cx));
+                    return Poll::Ready(Err(silent(silence.bound)));
+                }
             }
         }
     }
@@ -128,6 +171,12 @@ impl Socket {
 /// The connection is gone.
 pub(super) fn lost(operation: &'static str) -> Error {
     Error::new(ErrorKind::Connection, operation, "the connection to the memory server was lost")
+}
+
+/// Nothing was heard for longer than can be.
+fn silent(bound: Duration) -> Error {
+    let words = format!("the memory server was silent for {bound:?}: the connection is given up");
+    Error::new(ErrorKind::Connection, "receive", words)
 }
 
 /// The connection was closed here.

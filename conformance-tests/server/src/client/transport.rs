@@ -148,6 +148,7 @@ impl Transport for ServerTransport {
         let (mut socket, welcome) = self.client.open("open producer").await?;
         frame::put(socket.out(), Kind::OpenProducer, |to| to.put_text(how.channel.name.as_str()));
         socket.answer(Kind::Done, "open producer").await?;
+        socket.expect_beats(welcome.beat);
         let capabilities = capabilities(&how.channel, &welcome);
         let producer = ServerProducer::new(socket, self.client.links.link(), how, welcome.max_body);
         Ok(OpenedProducer::new(producer, capabilities))
@@ -160,6 +161,7 @@ impl Transport for ServerTransport {
             to.put_u32(u32::try_from(how.prefetch).unwrap_or(u32::MAX));
         });
         socket.answer(Kind::Done, "open consumer").await?;
+        socket.expect_beats(welcome.beat);
         let capabilities = capabilities(&how.source.channel, &welcome);
         let (receiver, settler) = halves(Shared::new(socket, welcome.connection, self.client.links.link()));
         Ok(OpenedConsumer::new(receiver, settler, capabilities).with_lease(welcome.lease))

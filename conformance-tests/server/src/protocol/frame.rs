@@ -43,7 +43,7 @@ kinds! {
     /// Settlements. Answered, in order, by `Settled`.
     Settle = 0x23,
     // From the server.
-    /// The first: limits, and the number of this connection.
+    /// The first: limits, the number of this connection, how often it beats.
     Welcome = 0x80,
     /// It is done; a number.
     Done = 0x81,
@@ -51,6 +51,8 @@ kinds! {
     Depths = 0x82,
     /// Why it was not done. What cannot be understood is answered like this too; the connection then ends.
     Failed = 0x8f,
+    /// The server is there: so often as it said, on each connection that publishes or consumes.
+    Beat = 0x83,
     /// One outcome for each of the next published messages.
     Outcomes = 0x90,
     /// A delivery.

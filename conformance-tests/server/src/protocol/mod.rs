@@ -19,6 +19,6 @@ pub(crate) use message::{put_message, take_message};
 pub(crate) use parts::{Malformed, Put, Take};
 
 /// Comes first on each connection, from the client.
-pub(crate) const GREETING: &[u8; 8] = b"pontoon\x01";
+pub(crate) const GREETING: &[u8; 8] = b"pontoon\x02";
 /// What a frame may be longer than the largest body: fields, headers and numbers.
 pub(crate) const FRAME_OVERHEAD: u64 = 256 * 1024;

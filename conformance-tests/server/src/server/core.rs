@@ -17,6 +17,7 @@ pub(super) struct Core {
     /// How the connections use the model: as any client in its process would.
     pub(super) transport: MemoryTransport,
     pub(super) journal: Journal,
+    pub(super) beat: Duration,
     /// What is in the file as declared.
     declared: RefCell<HashSet<(String, Vec<u8>)>>,
     latest: Cell<u64>,
@@ -30,7 +31,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(memory: MemoryServer, journal: Journal, image: Image) -> Result<Self> {
+    pub(super) fn new(memory: MemoryServer, journal: Journal, image: Image, beat: Duration) -> Result<Self> {
         let declared = image.declared().into_iter().map(|ensure| (name_of(ensure), spelled(ensure))).collect();
         let latest = Cell::new(image.latest());
         let now = now_after(&latest);
@@ -39,6 +40,7 @@ impl Core {
             transport: MemoryTransport::new(&memory),
             memory,
             journal,
+            beat,
             declared: RefCell::new(declared),
             latest,
             next_connection: Cell::new(os_seed() as u32),

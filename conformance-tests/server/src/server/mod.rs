@@ -32,7 +32,13 @@ pub struct ServerConfig {
     pub sync: Sync,
     /// Bounds, lease and key window of the model; faults are not among them.
     pub memory: MemoryConfig,
+    /// How often it says that it is there, on each connection that publishes or consumes. A client that hears nothing
+    /// for twice as long gives the connection up. Above zero.
+    pub beat: Duration,
 }
+
+/// How often a server beats unless it is told otherwise.
+pub(crate) const BEAT: Duration = Duration::from_secs(5);
 
 /// Settings of the model that a server takes.
 const SETTINGS: [&str; 5] = ["lease", "max_messages", "max_bytes", "max_body", "key_window"];
@@ -42,7 +48,7 @@ impl ServerConfig {
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        ServerConfig { address, data: data.into(), sync: Sync::default(), memory: MemoryConfig::default() }
+        ServerConfig { address, data: data.into(), sync: Sync::default(), memory: MemoryConfig::default(), beat: BEAT }
     }
 
     /// With settings of the model as names and values: `lease`, `max_messages`, `max_bytes`, `max_body`, `key_window`.
@@ -80,7 +86,15 @@ impl Server {
         let (journal, image, found) = Journal::open(&config.data, config.sync)?;
         let held = image.messages();
         let memory = MemoryServer::new(config.memory);
-        let core = Core::new(memory, journal, image)?;
+        if config.beat.is_zero() {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "configure memory server",
+                "it cannot beat without a pause",
+            )
+            .with_help("choose a time above zero; 5 s is the default"));
+        }
+        let core = Core::new(memory, journal, image, config.beat)?;
         let cannot = |error: std::io::Error| {
             Error::new(ErrorKind::Connection, "listen", format!("cannot listen: {error}"))
                 .with("address", config.address)

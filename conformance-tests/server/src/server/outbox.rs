@@ -29,6 +29,13 @@ impl Outbox {
         self.more.notify_one();
     }
 
+    /// Adds bytes that are needed only where nothing else waits to be sent.
+    pub(super) fn push_if_idle(&self, bytes: Vec<u8>) {
+        if self.bytes.get() == 0 {
+            self.push(0, bytes);
+        }
+    }
+
     /// Nothing more will come.
     pub(super) fn end(&self) {
         self.ended.set(true);

@@ -8,7 +8,7 @@ use pontoon_core::{Error, ErrorKind, Result};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::core::Core;
 use super::outbox::Outbox;
@@ -80,6 +80,8 @@ pub(super) async fn talk(stream: TcpStream, core: Rc<Core>) {
         outbox.end();
     };
     let send = outbox.send(to, &core.journal);
+    let mut beats = tokio::time::interval(core.beat);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(send, serve);
     loop {
         tokio::select! {
@@ -88,6 +90,7 @@ pub(super) async fn talk(stream: TcpStream, core: Rc<Core>) {
                 return;
             }
             _ = &mut send => return,
+            _ = beats.tick() => if works.get().is_some() { beat(&outbox) },
             _ = cut.changed() => if works.get().is_some() { return },
             // Neither read nor written any more, and not closed. A consumer gives up its place in the line; its leases
             // go on until their time.
@@ -98,6 +101,12 @@ pub(super) async fn talk(stream: TcpStream, core: Rc<Core>) {
             },
         }
     }
+}
+
+fn beat(outbox: &Outbox) {
+    let mut told = Vec::new();
+    frame::put(&mut told, Kind::Beat, |_| {});
+    outbox.push_if_idle(told);
 }
 
 async fn serve(mut from: OwnedReadHalf, core: &Rc<Core>, outbox: &Outbox, works: &Cell<Option<Kind>>) -> Result<()> {
@@ -116,6 +125,7 @@ async fn serve(mut from: OwnedReadHalf, core: &Rc<Core>, outbox: &Outbox, works:
         to.put_u64(u64::try_from(config.lease.as_nanos()).unwrap_or(u64::MAX));
         to.put_u32(connection);
         to.push(u8::from(core.journal.survives_power_loss()));
+        to.put_u64(u64::try_from(core.beat.as_nanos()).unwrap_or(u64::MAX));
     });
     outbox.push(0, welcome);
     let mut requests = Requests { from, frames: Frames::new(config.max_body + FRAME_OVERHEAD) };
