@@ -15,3 +15,8 @@ pub mod storm;
 pub mod tap;
 
 pub use run::{main, prove};
+
+/// The page of the guide on writing a transport, as doc tests: a sample that does not compile fails the test command.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/transports.md")]
+mod guide {}

@@ -10,6 +10,7 @@ pub mod features;
 pub mod instructions;
 pub mod licences;
 mod machine;
+pub mod new_transport;
 pub mod report;
 pub mod testing;
 pub mod workspace;
@@ -44,6 +45,8 @@ enum Task {
     Instructions(instructions::Options),
     /// Check the licence of every dependency, list duplicates, prove that defaults stay light.
     Licences,
+    /// Begin a transport: one that compiles, runs, and fails its checks with instructions.
+    NewTransport(new_transport::Options),
 }
 
 /// Runs the task named on the command line.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Task::Features => features::run(),
         Task::Instructions(options) => instructions::run(&options),
         Task::Licences => licences::run(),
+        Task::NewTransport(options) => new_transport::run(&options),
     };
     match outcome {
         Ok(code) => code,

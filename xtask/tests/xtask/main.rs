@@ -8,6 +8,7 @@ mod command;
 mod conformance;
 mod instructions;
 mod licences;
+mod new_transport;
 mod process;
 mod sandbox;
 mod stats;
