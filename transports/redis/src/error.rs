@@ -39,12 +39,13 @@ pub(crate) fn answered(operation: &'static str, text: &str) -> Error {
     }
 }
 
+/// Whatever was under way may or may not have had its effect.
 pub(crate) fn connection(operation: &'static str, what: &str) -> Error {
     Error::new(ErrorKind::Connection, operation, what)
 }
 
 pub(crate) fn lost(operation: &'static str) -> Error {
-    connection(operation, "the connection to the server was lost").with_status(ErrorStatus::Temporary)
+    connection(operation, "the connection to the server was lost")
 }
 
 pub(crate) fn closed(operation: &'static str) -> Error {
@@ -58,7 +59,6 @@ pub(crate) fn lease_lost() -> Error {
 
 pub(crate) fn malformed(what: Malformed, operation: &'static str) -> Error {
     Error::new(ErrorKind::Connection, operation, format!("an answer of the server cannot be read: {}", what.0))
-        .with_status(ErrorStatus::Temporary)
         .with_help("see that a Redis server listens at this address")
 }
 

@@ -30,11 +30,11 @@ impl Server {
     /// `Unsupported` for a server that is too old, or is one of a cluster; `Permission` where `INFO` is not allowed.
     pub(crate) async fn ask(socket: &mut Socket) -> Result<Self> {
         command(socket.out(), &[b"INFO", b"server", b"persistence", b"memory"]);
-        let info = socket.answer("connect").await?.text();
-        let mut server = Self::read(&info)?;
         command(socket.out(), &[b"CONFIG", b"GET", b"appendfsync"]);
+        let (info, sync) = (socket.answer("connect").await, socket.answer("connect").await);
+        let mut server = Self::read(&info?.text())?;
         // Without the right to ask nothing is claimed.
-        if let Ok(Value::List(pair)) = socket.answer("connect").await {
+        if let Ok(Value::List(pair)) = sync {
             server.synced = server.append_only && pair.get(1).is_some_and(|value| value.text() == "always");
         }
         Ok(server)

@@ -113,7 +113,7 @@ impl Socket {
         Poll::Ready(Ok(self.frames.take(len)))
     }
 
-    /// Sends what waits and takes one reply; an error of the server is ours.
+    /// Sends what waits and takes one reply; an error of the server is ours. Of several commands each has its own.
     pub(crate) async fn answer(&mut self, operation: &'static str) -> Result<Value> {
         let reply = poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.poll_flush(cx, operation) {

@@ -1,6 +1,7 @@
 //! The conformance suite on real servers, each behind a proxy that cuts.
 
 mod backend;
+mod common;
 
 use std::process::ExitCode;
 

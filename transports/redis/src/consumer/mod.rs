@@ -52,9 +52,11 @@ async fn join(member: &Member, socket: &mut Socket) -> Result<u64> {
         let key = member.reading.lease_key(0, &member.name);
         let lease = member.reading.lease.as_millis().to_string();
         command(socket.out(), &[b"SET", key.as_bytes(), member.name.as_bytes(), b"PX", lease.as_bytes()]);
-        socket.answer("open consumer").await?;
     }
     command(socket.out(), &[b"TIME"]);
+    if !member.reading.ordered {
+        socket.answer("open consumer").await?;
+    }
     let time = socket.answer("open consumer").await?;
     let part = |at: usize| time.list().get(at).and_then(crate::resp::Value::int).unwrap_or_default().unsigned_abs();
     Ok(part(0) * 1_000 + part(1) / 1_000)

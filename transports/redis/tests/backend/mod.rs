@@ -1,23 +1,27 @@
-//! Redis 8.0 and 7.0 as a backend of the suite. `cargo xtask test` and `cargo xtask conformance` start them and say where
-//! they are.
+//! Redis 8.0 and 7.0 as a backend of the suite: for each check a server of its own, behind a proxy, so that none is hurt
+//! by another's harms.
 
-use std::net::SocketAddr;
+mod server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
+use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Site, Timings};
+use pontoon_conformance::proxy::{Direction, Proxy};
 use pontoon_core::driver::{AnyTransport, BoxFuture};
 use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
 use pontoon_redis::{RedisConfig, RedisTransport};
 
+use server::Server;
+
 pub(crate) struct Redis;
 
-/// The variables that say where the servers are, by the beginning of the profiles' names.
-const SERVERS: [(&str, &str); 2] = [("redis-8.0", "PONTOON_REDIS_URL"), ("redis-7.0", "PONTOON_REDIS_OLD_URL")];
+/// The servers, as `cargo xtask brokers` names them, by the beginning of the profiles' names.
+const SERVERS: [(&str, &str); 2] = [("redis-8.0", "redis"), ("redis-7.0", "redis-old")];
 
-/// The way to one server that one check has for itself.
-struct Way {
-    config: RedisConfig,
+/// The server that one check has for itself, and the way there.
+struct Own {
+    server: Arc<Server>,
     proxy: Proxy,
 }
 
@@ -38,35 +42,40 @@ impl Harness for Redis {
 
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
         Box::pin(async move {
-            let (_, variable) = SERVERS
-                .into_iter()
-                .find(|(server, _)| profile.name.starts_with(server))
-                .ok_or_else(|| missing("no server has this profile"))?;
-            let url = std::env::var(variable).map_err(|_| {
-                missing("no server is named").with("variable", variable).with_help("run `cargo xtask conformance`")
-            })?;
-            let mut config = RedisConfig::from_url(&url)?;
-            let upstream: SocketAddr = format!("{}:{}", config.host, config.port).parse().map_err(gone)?;
-            let proxy = Proxy::open(upstream, seed).await.map_err(gone)?;
-            config.port = proxy.address().port();
-            config.lease = Duration::from_secs(2);
-            config.max_body = 1 << 20;
-            Ok(Arc::new(Way { config, proxy }) as Arc<dyn Site>)
+            let known = SERVERS.into_iter().find(|(profiles, _)| profile.name.starts_with(profiles));
+            let (_, name) = known.ok_or_else(|| wrong("no server has this profile"))?;
+            let server = Arc::new(beside(move || Server::start(name)).await?);
+            let proxy = Proxy::open(server.address(), seed).await.map_err(|error| wrong(&error.to_string()))?;
+            Ok(Arc::new(Own { server, proxy }) as Arc<dyn Site>)
         })
     }
 }
 
-fn missing(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "find redis", what)
+fn wrong(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, "run redis", what)
 }
 
-fn gone(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Internal, "reach redis", "it cannot be reached").with_source(error)
+/// Works on the process, which takes a while, beside the runtime.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| wrong(&error.to_string()))?
 }
 
-impl Site for Way {
+impl Own {
+    async fn with_server(&self, work: impl FnOnce(&Server) -> Result<()> + Send + 'static) -> Result<()> {
+        let server = self.server.clone();
+        beside(move || work(&server)).await
+    }
+}
+
+impl Site for Own {
     fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>> {
-        Box::pin(async { Ok(AnyTransport::new(RedisTransport::connect(self.config.clone()).await?)) })
+        Box::pin(async {
+            let mut config = RedisConfig::default();
+            config.port = self.proxy.address().port();
+            config.lease = Duration::from_secs(2);
+            config.max_body = 1 << 20;
+            Ok(AnyTransport::new(RedisTransport::connect(config).await?))
+        })
     }
 
     fn control(&self) -> &dyn Control {
@@ -74,9 +83,9 @@ impl Site for Way {
     }
 }
 
-impl Control for Way {
+impl Control for Own {
     fn offers(&self, harm: HarmKind) -> bool {
-        matches!(harm, HarmKind::Cut | HarmKind::HalfOpen)
+        harm != HarmKind::FailSettlements
     }
 
     fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
@@ -84,6 +93,14 @@ impl Control for Way {
             match harm {
                 Harm::Cut => self.proxy.cut(),
                 Harm::HalfOpen => self.proxy.hush(true),
+                Harm::LoseReplies(times) => self.proxy.lose(Direction::Reply, times),
+                Harm::BreakPublishing(times) => self.proxy.break_off(times),
+                Harm::Pause => self.with_server(Server::pause).await?,
+                Harm::Restart => self.with_server(Server::restart).await?,
+                Harm::RefuseDeadLetters => self.with_server(Server::refuse_dead_letters).await?,
+                // A lease is a consumer's: with it end those of all that it holds.
+                Harm::ExpireLeases(_) => self.with_server(Server::expire_leases).await?,
+                Harm::Delete(channel) => self.with_server(move |server| server.delete(&channel)).await?,
                 other => {
                     let words = format!("this server cannot be made to do that: {}", other.kind());
                     return Err(Error::new(ErrorKind::Unsupported, "hurt redis", words));
@@ -96,7 +113,7 @@ impl Control for Way {
     fn heal(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             self.proxy.heal();
-            Ok(())
+            self.with_server(Server::heal).await
         })
     }
 }

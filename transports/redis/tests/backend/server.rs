@@ -1,0 +1,129 @@
+//! A Redis process of a check's own, started the way `cargo xtask brokers` starts it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use pontoon_core::{Error, ErrorKind, Result};
+use rustix::process::Signal;
+use xtask::brokers::place::Place;
+use xtask::brokers::state::{Extras, State};
+use xtask::brokers::table::{self, Broker};
+use xtask::brokers::{native, take_down};
+
+use crate::common::Other;
+
+/// Redis has one node.
+const NODE: u16 = 1;
+
+/// What a stream is called while its name refuses everything.
+const ASIDE: &str = "aside:";
+
+/// A server with a folder of its own, both gone when it is dropped.
+pub(super) struct Server {
+    place: Place,
+    broker: &'static Broker,
+    state: Mutex<State>,
+    address: SocketAddr,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+fn wrong(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Internal, "run redis", what.to_string())
+}
+
+impl Server {
+    pub(super) fn start(name: &str) -> Result<Self> {
+        let broker = table::find(name).ok_or_else(|| wrong("there is no such broker"))?;
+        let mut place = Place::find().map_err(wrong)?;
+        if !xtask::brokers::installed(&place, broker) {
+            return Err(wrong("it is not installed").with_help("run `cargo xtask conformance`"));
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        place.state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("redis-{}-{number}", std::process::id()));
+        native::up(&place, broker, Extras::default()).map_err(wrong)?;
+        let state = State::read(&place, broker).map_err(wrong)?.ok_or_else(|| wrong("it has no state"))?;
+        let port = state.ports.first().copied().ok_or_else(|| wrong("it has no port"))?;
+        Ok(Server { place, broker, address: ([127, 0, 0, 1], port).into(), state: Mutex::new(state) })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn with_state(&self, work: impl FnOnce(&mut State) -> xtask::report::Outcome<()>) -> Result<()> {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner)).map_err(wrong)
+    }
+
+    pub(super) fn pause(&self) -> Result<()> {
+        self.with_state(|state| native::signal(self.broker, state, NODE, Signal::STOP))
+    }
+
+    pub(super) fn restart(&self) -> Result<()> {
+        self.with_state(|state| {
+            native::kill(self.broker, state, NODE)?;
+            native::start(&self.place, self.broker, state, &[NODE])
+        })
+    }
+
+    fn other(&self) -> Other {
+        Other::at(&format!("redis://{}", self.address))
+    }
+
+    /// Runs a script beside whatever goes on.
+    fn run(&self, script: &str) -> Result<()> {
+        let answer = self.other().ask(&["EVAL", script, "0"]);
+        if answer.starts_with('-') { Err(wrong(answer)) } else { Ok(()) }
+    }
+
+    /// Whatever takes dead letters is of another type from now on.
+    pub(super) fn refuse_dead_letters(&self) -> Result<()> {
+        self.run(&format!(
+            "for _, facts in ipairs(redis.call('KEYS', '{{*}}--facts')) do \
+                if redis.call('HGET', facts, 'takes_dead_letters') == '1' then \
+                    local stream = string.match(facts, '^{{(.*)}}%-%-facts$') \
+                    redis.call('RENAME', stream, '{ASIDE}' .. stream) \
+                    redis.call('SET', stream, 'refused') \
+                end \
+            end"
+        ))
+    }
+
+    pub(super) fn expire_leases(&self) -> Result<()> {
+        self.run(
+            "for _, pattern in ipairs({'{*}--lease--*', '{*}--owner--*'}) do \
+                for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('DEL', key) end \
+            end",
+        )
+    }
+
+    pub(super) fn delete(&self, channel: &str) -> Result<()> {
+        self.run(&format!(
+            "redis.call('DEL', '{channel}') \
+            for _, key in ipairs(redis.call('KEYS', '{{{channel}}}--*')) do redis.call('DEL', key) end"
+        ))
+    }
+
+    /// Ends whatever lasts.
+    pub(super) fn heal(&self) -> Result<()> {
+        self.with_state(|state| native::signal(self.broker, state, NODE, Signal::CONT))?;
+        self.run(&format!(
+            "for _, key in ipairs(redis.call('KEYS', '{ASIDE}*')) do \
+                redis.call('RENAME', key, string.sub(key, {} + 1)) \
+            end",
+            ASIDE.len()
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended = take_down(&self.place, &[self.broker], true);
+        let removed = xtask::brokers::place::remove(&self.place.state);
+        if let Err(problem) = ended.and(removed) {
+            eprintln!("ending redis: {problem}");
+        }
+    }
+}
