@@ -48,6 +48,11 @@ pub(crate) fn lost(operation: &'static str) -> Error {
     connection(operation, "the connection to the server was lost")
 }
 
+pub(crate) fn silent(operation: &'static str, bound: std::time::Duration) -> Error {
+    connection(operation, "the server says nothing, and the connection is given up")
+        .with("silent for", format!("{bound:?}"))
+}
+
 pub(crate) fn closed(operation: &'static str) -> Error {
     Error::new(ErrorKind::Closed, operation, "this connection to the server was closed")
 }

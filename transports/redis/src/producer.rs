@@ -66,6 +66,7 @@ impl RedisProducer {
             self.dead.get_or_insert_with(|| error::closed("publish"));
         }
         if self.dead.is_none() {
+            self.socket.is_due(!self.open.is_empty());
             let sent = self.socket.poll_flush(cx, "publish");
             // What was answered before is still to be read, and tells more than that nobody listens any more.
             self.dead = match (self.receive(cx), sent) {

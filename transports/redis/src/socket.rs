@@ -4,11 +4,13 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pontoon_core::{ErrorStatus, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::RedisConfig;
 use crate::error;
@@ -27,6 +29,30 @@ pub(crate) struct Socket {
     frames: Frames,
     out: Vec<u8>,
     sent: usize,
+    silence: Option<Silence>,
+}
+
+/// When silence is too long.
+struct Silence {
+    bound: Duration,
+    /// Since when an answer is waited for; `None` when none is due.
+    since: Option<Instant>,
+    /// Not set anew for all that is heard: it looks when it ends.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = self.since else { return Poll::Pending };
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let over = since + self.bound;
+            if over <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(over);
+        }
+        Poll::Pending
+    }
 }
 
 impl Socket {
@@ -42,7 +68,7 @@ impl Socket {
                 .with_help("start it, or correct the address")
                 .with_source(cause)
         })?;
-        let mut socket = Socket { stream, frames: Frames::default(), out: Vec::new(), sent: 0 };
+        let mut socket = Socket { stream, frames: Frames::default(), out: Vec::new(), sent: 0, silence: None };
         let mut steps = 0;
         if let Some(password) = &config.password {
             let user = config.user.as_deref().unwrap_or("default");
@@ -57,6 +83,18 @@ impl Socket {
             socket.answer("connect").await?;
         }
         Ok(socket)
+    }
+
+    /// From now on no answer is waited for longer than this.
+    pub(crate) fn expect_answers(&mut self, within: Duration) {
+        self.silence = Some(Silence { bound: within, since: None, alarm: Box::pin(sleep(within)) });
+    }
+
+    /// Whether an answer is due, from now on if none was.
+    pub(crate) fn is_due(&mut self, due: bool) {
+        if let Some(silence) = &mut self.silence {
+            silence.since = if due { silence.since.or_else(|| Some(Instant::now())) } else { None };
+        }
     }
 
     /// What is to be sent.
@@ -95,10 +133,18 @@ impl Socket {
                 Err(what) => return Poll::Ready(Err(error::malformed(what, operation))),
             }
             let read = pin!(self.stream.read_buf(self.frames.room())).poll(cx);
-            match ready!(read) {
-                Ok(0) => return Poll::Ready(Err(error::lost(operation))),
-                Ok(_) => {}
-                Err(cause) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+            match read {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(error::lost(operation))),
+                Poll::Ready(Ok(_)) => {
+                    self.silence.iter_mut().for_each(|silence| silence.since = silence.since.map(|_| Instant::now()));
+                }
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+                // Not before what is there was read: it may have waited while this process stood still.
+                Poll::Pending => {
+                    let Some(silence) = &mut self.silence else { return Poll::Pending };
+                    ready!(silence.poll_too_long(cx));
+                    return Poll::Ready(Err(error::silent(operation, silence.bound)));
+                }
             }
         }
     }

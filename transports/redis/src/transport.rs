@@ -38,7 +38,10 @@ impl Client {
         if self.links.is_closed() {
             return Err(error::closed(operation));
         }
-        Socket::connect(&self.config).await
+        let mut socket = Socket::connect(&self.config).await?;
+        // After a lease without an answer others have what a consumer held; nobody else need be more patient.
+        socket.expect_answers(self.config.lease + self.config.look_every);
+        Ok(socket)
     }
 
     /// A new connection, and what the server says of itself now.

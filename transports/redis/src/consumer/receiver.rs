@@ -106,6 +106,7 @@ impl RedisReceiver {
     }
 
     fn ask(&mut self, max: usize) {
+        self.socket.is_due(true);
         let member = &self.shared.member;
         let out = self.socket.out();
         self.asked = if member.reading.ordered {
@@ -138,6 +139,7 @@ impl RedisReceiver {
             (Poll::Pending, Poll::Ready(Err(error))) => return Poll::Ready(Err(error)),
             (Poll::Pending, _) => return Poll::Pending,
         };
+        self.socket.is_due(false);
         let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
         let read = self.read_answer(asked, &frame);
         Poll::Ready(read.unwrap_or_else(|what| Err(error::malformed(what, "receive"))))

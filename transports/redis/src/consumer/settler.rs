@@ -148,6 +148,7 @@ impl RedisSettler {
 
     /// Takes answers; gives what ends the connection.
     fn poll_answers(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Option<Error> {
+        self.socket.is_due(!self.sent.is_empty());
         let sent = self.socket.poll_flush(cx, "settle");
         while !self.sent.is_empty() {
             match self.socket.poll_reply(cx, "settle") {

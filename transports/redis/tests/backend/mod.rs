@@ -19,6 +19,8 @@ pub(crate) struct Redis;
 /// The servers, as `cargo xtask brokers` names them, by the beginning of the profiles' names.
 const SERVERS: [(&str, &str); 2] = [("redis-8.0", "redis"), ("redis-7.0", "redis-old")];
 
+const LEASE: Duration = Duration::from_secs(2);
+
 /// The server that one check has for itself, and the way there.
 struct Own {
     server: Arc<Server>,
@@ -72,7 +74,7 @@ impl Site for Own {
         Box::pin(async {
             let mut config = RedisConfig::default();
             config.port = self.proxy.address().port();
-            config.lease = Duration::from_secs(2);
+            config.lease = LEASE;
             config.max_body = 1 << 20;
             Ok(AnyTransport::new(RedisTransport::connect(config).await?))
         })
@@ -115,5 +117,10 @@ impl Control for Own {
             self.proxy.heal();
             self.with_server(Server::heal).await
         })
+    }
+
+    fn silence_noticed_within(&self) -> Option<Duration> {
+        // A lease, one look, and what a machine with other work takes to notice that time is over.
+        Some(LEASE + RedisConfig::default().look_every + Timings::real().slack())
     }
 }
