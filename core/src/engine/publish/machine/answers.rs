@@ -174,6 +174,9 @@ impl<W> Machine<W> {
             Failure::TryAgain(error) => error,
             Failure::Unknown(error) => {
                 this.unsure = true;
+                if error.status() != ErrorStatus::Unknown {
+                    *error = error.clone().with_status(ErrorStatus::Unknown);
+                }
                 error
             }
         };

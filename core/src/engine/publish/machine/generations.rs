@@ -6,7 +6,7 @@ use super::super::gates::Gating;
 use super::super::policy;
 use super::super::slots::State;
 use super::Machine;
-use crate::{Behaviour, Error, Event, Moment};
+use crate::{Behaviour, Error, ErrorStatus, Event, Moment};
 
 impl<W> Machine<W> {
     /// A producer stands. What its profile needs may differ from the last one's.
@@ -28,6 +28,8 @@ impl<W> Machine<W> {
 
     /// The producer is dead. Every message with it is unknown, and sent again in issue order where that is allowed.
     pub(in crate::engine::publish) fn lost(&mut self, error: &Error) {
+        // Whatever the connection's own end is called: of what was sent nobody knows what became of it.
+        let doubt = policy::as_status(error.clone(), ErrorStatus::Unknown);
         let mut next = self.slots.first();
         while let Some(slot) = next {
             next = self.slots.after(slot);
@@ -39,9 +41,9 @@ impl<W> Machine<W> {
             this.tries += 1;
             this.unsure = true;
             this.state = State::Failed;
-            this.last_error = Some(error.clone());
+            this.last_error = Some(doubt.clone());
             let Some(message) = this.message.as_mut().filter(|_| self.may_resend) else {
-                self.fail(slot, error.clone());
+                self.fail(slot, doubt.clone());
                 continue;
             };
             message.mark_maybe_duplicate();
@@ -49,7 +51,7 @@ impl<W> Machine<W> {
             if let Some(hook) = &self.config.hook_failed {
                 // How long it takes to reconnect is not known.
                 let (channel, id, resend_in) = (&self.config.channel, &message.id, Some(Duration::ZERO));
-                hook.on_event(&Event::PublishFailed { channel, id, error, resend_in });
+                hook.on_event(&Event::PublishFailed { channel, id, error: &doubt, resend_in });
             }
         }
         for owed in std::mem::take(&mut self.owed) {

@@ -442,7 +442,9 @@ async fn a_lost_connection_is_replaced_and_the_hook_is_told() {
         fn on_event(&self, event: &Event<'_>) {
             let words = match event {
                 Event::Published { id, .. } => format!("published {id}"),
-                Event::PublishFailed { id, resend_in, .. } => format!("failed {id} {}", resend_in.is_some()),
+                Event::PublishFailed { id, resend_in, error, .. } => {
+                    format!("failed {id} {} {:?}", resend_in.is_some(), error.status())
+                }
                 Event::Disconnected { .. } => "disconnected".to_owned(),
                 Event::Reconnected { generation, .. } => format!("reconnected {generation}"),
                 other => format!("{other:?}"),
@@ -461,7 +463,7 @@ async fn a_lost_connection_is_replaced_and_the_hook_is_told() {
     let publisher = Publisher::open(&sim.any(), queue(), options, &env).await.unwrap();
     publisher.publish(message(1).with_id("a")).await.unwrap();
     let events = lock(&log.0).clone();
-    assert_eq!(events[..2], ["failed a true", "disconnected"], "{events:?}");
+    assert_eq!(events[..2], ["failed a true Unknown", "disconnected"], "{events:?}");
     assert_eq!(events.last().unwrap(), "published a", "{events:?}");
     let generations = publisher.stats().generation as usize;
     assert_eq!(lock(&sim.store).ensured.len(), generations, "declared anew each time");

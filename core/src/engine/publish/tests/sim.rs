@@ -206,7 +206,7 @@ pub(crate) struct SimProducer {
 
 impl SimProducer {
     fn error(words: &str) -> Error {
-        Error::new(ErrorKind::Connection, "sim", words)
+        Error::new(ErrorKind::Connection, "sim", words).with_status(crate::ErrorStatus::Temporary)
     }
 
     /// `None`: never answered.
