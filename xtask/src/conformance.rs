@@ -16,12 +16,19 @@ struct Suite {
     transport: &'static str,
     package: &'static str,
     test: &'static str,
+    /// Its brokers, each with the beginning of the names of its profiles.
+    brokers: &'static [(&'static str, &'static str)],
 }
 
 const SUITES: [Suite; 3] = [
-    Suite { transport: "memory", package: "pontoon-conformance", test: "memory" },
-    Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server" },
-    Suite { transport: "redis", package: "pontoon-redis", test: "conformance" },
+    Suite { transport: "memory", package: "pontoon-conformance", test: "memory", brokers: &[] },
+    Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server", brokers: &[] },
+    Suite {
+        transport: "redis",
+        package: "pontoon-redis",
+        test: "conformance",
+        brokers: &[("redis", "redis-8.0"), ("redis-old", "redis-7.0")],
+    },
 ];
 
 /// The package and test of the random schedules.
@@ -33,10 +40,14 @@ pub struct Options {
     /// Which transport: `memory`, `memory-server`, `redis`, or `all`.
     #[arg(long, default_value = "all")]
     transport: String,
+    /// Which broker, such as `redis-old`; every one of its transport unless given.
+    #[arg(long)]
+    broker: Option<String>,
     /// Run storms too (kills and cuts under load) and random schedules with faults, in their short form.
     #[arg(long)]
     faults: bool,
-    /// Only checks with this in their name, such as `ORD-`, `redis-7.0` or `memory-queue::ACK-FINAL`.
+    /// Only checks with this in their name, such as `ORD-`, `redis-7.0` or `memory-queue::ACK-FINAL`; `STORM` means storms
+    /// alone.
     #[arg(long)]
     check: Option<String>,
     /// Repeats a run.
@@ -67,10 +78,18 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     let mut well = true;
     for suite in suites {
         println!("{}: seed {}", suite.transport, options.seed);
-        let (path, found, held) = one(suite, options, &metadata)?;
-        well &= held;
-        checks += found;
-        reports.push(path);
+        // A storm kills brokers that checks would share: first these, then those.
+        let runs = match (options.faults, options.check.as_deref()) {
+            (_, Some("STORM")) => &[Run::Storms][..],
+            (true, _) => &[Run::Checks, Run::Storms],
+            (false, _) => &[Run::Checks],
+        };
+        for run in runs {
+            let (path, found, held) = one(suite, *run, options, &metadata)?;
+            well &= held;
+            checks += found;
+            reports.push(path);
+        }
     }
     if checks == 0 {
         return Err(Problem::new(format!(
@@ -88,6 +107,13 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What of a suite is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Checks,
+    Storms,
+}
+
 /// Puts the reports together, in every form that was asked for; the last line has the totals. Whether all is well.
 fn told(options: &Options, reports: &[PathBuf]) -> Outcome<bool> {
     let mut command = cargo();
@@ -103,8 +129,19 @@ fn told(options: &Options, reports: &[PathBuf]) -> Outcome<bool> {
 }
 
 fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
-    let wanted = |suite: &&Suite| options.transport == "all" || suite.transport == options.transport;
-    let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
+    let has = |suite: &Suite| {
+        options.broker.as_ref().is_none_or(|broker| suite.brokers.iter().any(|(name, _)| name == broker))
+    };
+    let named: Vec<&Suite> =
+        SUITES.iter().filter(|suite| options.transport == "all" || suite.transport == options.transport).collect();
+    let suites: Vec<&Suite> = named.iter().copied().filter(|suite| has(suite)).collect();
+    if let (false, true, Some(broker)) = (named.is_empty(), suites.is_empty(), &options.broker) {
+        let known: Vec<&str> = named.iter().flat_map(|suite| suite.brokers.iter().map(|(name, _)| *name)).collect();
+        return Err(Problem::new(format!(
+            "no transport here runs on the broker `{broker}`: choose one of {}, or leave out --broker",
+            known.join(", ")
+        )));
+    }
     if suites.is_empty() {
         let known: Vec<&str> = SUITES.iter().map(|suite| suite.transport).collect();
         return Err(Problem::new(format!(
@@ -117,23 +154,33 @@ fn chosen(options: &Options) -> Outcome<Vec<&'static Suite>> {
 }
 
 /// One suite, with its brokers: its report, how many checks are in it, and whether everything was as expected.
-fn one(suite: &Suite, options: &Options, metadata: &Metadata) -> Outcome<(PathBuf, u64, bool)> {
-    let path = metadata.target_directory.join("conformance").join(format!("{}.json", suite.transport));
+fn one(suite: &Suite, run: Run, options: &Options, metadata: &Metadata) -> Outcome<(PathBuf, u64, bool)> {
+    let name = if run == Run::Storms { format!("{}-storms", suite.transport) } else { suite.transport.to_owned() };
+    let path = metadata.target_directory.join("conformance").join(format!("{name}.json"));
     // What an earlier run left must not be taken for this one's.
     if path.exists() {
         std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
     }
     let mut command = cargo();
     command.args(["test", "--quiet", "--package", suite.package, "--test", suite.test]);
-    let members = testing::members(metadata, &[suite.package])?;
+    let mut members = testing::members(metadata, &[suite.package])?;
+    if let Some(broker) = &options.broker {
+        members.iter_mut().for_each(|member| member.only(broker));
+        let begins = suite.brokers.iter().filter(|(name, _)| name == broker).map(|(_, begin)| *begin);
+        command.env("PONTOON_CONFORMANCE_PROFILES", begins.collect::<Vec<_>>().join(","));
+    }
     if !members.is_empty() {
         command.args(["--features", testing::BROKER_TESTS]);
     }
-    command.args(["--", "--format", "pretty"]).args(options.check.as_slice());
+    command.args(["--", "--format", "pretty"]);
     command.env("PONTOON_SEED", options.seed.to_string()).env("PONTOON_CONFORMANCE_REPORT", &path);
-    if options.faults {
-        command.env("PONTOON_STORM", "short");
-    }
+    match run {
+        Run::Checks => command.args(options.check.as_slice()),
+        // Storms kill and start brokers by this program.
+        Run::Storms => {
+            command.args(["--nocapture"]).env("PONTOON_STORM", "short").env("PONTOON_BROKERS_COMMAND", myself()?)
+        }
+    };
     let place = Place::find()?;
     let started = testing::start_brokers(&place, &members, &mut command)?;
     let status = command.status().doing(|| "running cargo test".to_owned());
@@ -146,4 +193,8 @@ fn one(suite: &Suite, options: &Options, metadata: &Metadata) -> Outcome<(PathBu
     let text = std::fs::read_to_string(&path).doing(reading)?;
     let report: Value = serde_json::from_str(&text).doing(reading)?;
     Ok((path, report["totals"]["checks"].as_u64().unwrap_or_default(), status.success()))
+}
+
+fn myself() -> Outcome<PathBuf> {
+    std::env::current_exe().doing(|| "finding this program".to_owned())
 }

@@ -100,6 +100,13 @@ pub(crate) struct Member<'a> {
     needs: Needs,
 }
 
+impl Member<'_> {
+    /// Only this one of its brokers is needed.
+    pub(crate) fn only(&mut self, broker: &str) {
+        self.needs.brokers.retain(|name| name == broker);
+    }
+}
+
 /// Runs the task.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! can be had, how to hurt the broker.
 
 mod control;
+mod process;
 mod profile;
 
 mod timings;
@@ -13,6 +14,7 @@ use pontoon_core::driver::{AnyTransport, BoxFuture};
 
 pub use crate::proxy::Proxy;
 pub use control::{Control, Harm, HarmKind, NoControl};
+pub use process::BrokerProcess;
 pub use profile::Profile;
 pub use timings::Timings;
 
@@ -33,6 +35,15 @@ pub trait Harness: Send + Sync + 'static {
     /// # Errors
     /// When the broker cannot be reached: the check is then *indeterminate*.
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>>;
+
+    /// Brings up what one storm works with: the same, unless checks share a broker that a storm may kill. Storms run one
+    /// after another, and no check beside them.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached: the storm is then *indeterminate*.
+    fn open_for_storm<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
+        self.open(profile, seed)
+    }
 }
 
 /// The broker as one check has it.

@@ -202,8 +202,11 @@ impl Report {
     /// Both reports in one.
     #[must_use]
     pub fn with(self, other: Report) -> Self {
-        let transport = format!("{}+{}", self.transport, other.transport);
-        let profiles = self.profiles.into_iter().chain(other.profiles).collect();
+        let known = self.transport.split('+').any(|name| name == other.transport);
+        let transport = if known { self.transport.clone() } else { format!("{}+{}", self.transport, other.transport) };
+        let mut profiles = self.profiles;
+        let new: Vec<String> = other.profiles.into_iter().filter(|profile| !profiles.contains(profile)).collect();
+        profiles.extend(new);
         let checks = self.checks.into_iter().chain(other.checks).collect();
         let mut both = Report::new(&transport, profiles, self.seed, checks);
         both.declares = self.declares.into_iter().chain(other.declares).collect();

@@ -62,7 +62,7 @@ fn over(harness: &Arc<dyn Harness>, profile: &Profile, plan: &Plan, seed: u64) -
     let runtime = builder.enable_all().start_paused(harness.timings().paused).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let over: pontoon_core::Result<Option<Storm>> = runtime.block_on(async {
-        let site = harness.open(profile, seed).await?;
+        let site = harness.open_for_storm(profile, seed).await?;
         let offers = |kind| site.control().offers(kind);
         if !offers(HarmKind::Cut) && !offers(HarmKind::Restart) {
             return Ok(None);

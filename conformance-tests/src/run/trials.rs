@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::checks;
-use crate::harness::Harness;
+use crate::harness::{Harness, Profile};
 use crate::mutants;
 use crate::report::{Declared, Entry, Report, Verdict, explain, html, junit};
 
@@ -58,12 +58,16 @@ pub fn seed() -> u64 {
     std::env::var("PONTOON_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
+/// The variable that chooses profiles.
+const PROFILES: &str = "PONTOON_CONFORMANCE_PROFILES";
+
 /// How many checks run side by side in real time, unless the command line says otherwise.
 const TASKS: usize = 12;
 
 /// What all tests of one run share.
 struct Session {
     harness: Arc<dyn Harness>,
+    profiles: Vec<Profile>,
     expected: Expected,
     accept: bool,
     seed: u64,
@@ -78,40 +82,26 @@ struct Session {
 ///
 /// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report as JSON,
 /// `PONTOON_CONFORMANCE_JUNIT` as JUnit XML, `PONTOON_CONFORMANCE_HTML` as a page for a browser;
-/// `PONTOON_STORM=short` adds a [storm] over each profile, `PONTOON_STORM=100,500` one of so many kills and cuts;
+/// `PONTOON_STORM=short` runs a [storm] over each profile instead of the checks, `PONTOON_STORM=100,500` one of so many
+/// kills and cuts; `PONTOON_CONFORMANCE_PROFILES=redis-7.0,redis-8.0` runs only profiles whose names begin so;
 /// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
 pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    if !harness.timings().paused {
+    let path = expected.as_ref();
+    let session = match Session::begin(Arc::new(harness), path) {
+        Ok(session) => Arc::new(session),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if session.storm.is_some() {
+        // A storm has the machine, and the broker, for itself.
+        arguments.test_threads = Some(1);
+    } else if !session.harness.timings().paused {
         // Checks in real time wait most of the time.
         arguments.test_threads.get_or_insert(TASKS);
     }
-    let harness: Arc<dyn Harness> = Arc::new(harness);
-    let path = expected.as_ref();
-    let expected = match Expected::read(path) {
-        Ok(expected) => expected,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let storm = match storms::asked() {
-        Ok(storm) => storm,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let accept = std::env::var_os("PONTOON_CONFORMANCE_ACCEPT").is_some();
-    let session = Arc::new(Session {
-        harness,
-        expected,
-        accept,
-        seed: seed(),
-        entries: Mutex::default(),
-        declares: Mutex::default(),
-        storm,
-    });
     let conclusion = libtest_mimic::run(&arguments, trials(&session));
     let entries = std::mem::take(&mut *lock(&session.entries));
     if let Err(error) = write(&session, path, &arguments, entries) {
@@ -121,12 +111,30 @@ pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
     conclusion.exit_code()
 }
 
+/// The profiles that are wanted: all, or those whose names begin as `PONTOON_CONFORMANCE_PROFILES` says.
+fn wanted(harness: &dyn Harness) -> Result<Vec<Profile>, String> {
+    let all = harness.profiles();
+    let Ok(text) = std::env::var(PROFILES) else { return Ok(all) };
+    let begins = |profile: &Profile| text.split(',').any(|begin| profile.name.starts_with(begin.trim()));
+    let names: Vec<String> = all.iter().map(|profile| profile.name.clone()).collect();
+    let wanted: Vec<Profile> = all.into_iter().filter(begins).collect();
+    if wanted.is_empty() {
+        return Err(format!("{PROFILES}={text} means no profile: there are {}", names.join(", ")));
+    }
+    Ok(wanted)
+}
+
 fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    if let Some(plan) = &session.storm {
+        return session.profiles.iter().map(|profile| storm_over(session, profile, plan)).collect();
+    }
     let mut trials = Vec::new();
-    let mut known = Vec::new();
-    for profile in session.harness.profiles() {
+    let all = session.harness.profiles();
+    let names =
+        all.iter().flat_map(|profile| checks::all().into_iter().map(|check| (profile.name.clone(), check.name)));
+    let known: Vec<(String, String)> = names.map(|(profile, check)| (profile, check.to_owned())).collect();
+    for profile in session.profiles.clone() {
         for check in checks::all() {
-            known.push((profile.name.clone(), check.name.to_owned()));
             let (session, profile) = (session.clone(), profile.clone());
             let name = format!("{}::{}", profile.name, check.name);
             trials.push(Trial::ignorable_test(name, move || {
@@ -134,15 +142,6 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
                 let completion = session.complete(&mut entry, check.failure);
                 lock(&session.entries).push(entry);
                 completion
-            }));
-        }
-        if let Some(plan) = session.storm.clone() {
-            let (session, profile) = (session.clone(), profile.clone());
-            trials.push(Trial::ignorable_test(format!("{}::{}", profile.name, storms::NAME), move || {
-                let mut entry = storms::weather(&session.harness, &profile, &plan, session.seed);
-                let ended = session.weathered(&mut entry);
-                lock(&session.entries).push(entry);
-                ended
             }));
         }
         let session = session.clone();
@@ -166,7 +165,30 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
+fn storm_over(session: &Arc<Session>, profile: &Profile, plan: &storm::Plan) -> Trial {
+    let (session, profile, plan) = (session.clone(), profile.clone(), plan.clone());
+    Trial::ignorable_test(format!("{}::{}", profile.name, storms::NAME), move || {
+        let mut entry = storms::weather(&session.harness, &profile, &plan, session.seed);
+        let ended = session.weathered(&mut entry);
+        lock(&session.entries).push(entry);
+        ended
+    })
+}
+
 impl Session {
+    fn begin(harness: Arc<dyn Harness>, path: &Path) -> Result<Self, String> {
+        Ok(Session {
+            profiles: wanted(&*harness)?,
+            harness,
+            expected: Expected::read(path).map_err(|error| error.to_string())?,
+            accept: std::env::var_os("PONTOON_CONFORMANCE_ACCEPT").is_some(),
+            seed: seed(),
+            entries: Mutex::default(),
+            declares: Mutex::default(),
+            storm: storms::asked()?,
+        })
+    }
+
     /// A storm is not pinned: it passes, or it says how to draw the same schedule again.
     fn weathered(&self, entry: &mut Entry) -> Result<Completion, Failed> {
         let storm = std::env::var(STORM).unwrap_or_default();
@@ -219,11 +241,12 @@ impl Session {
 }
 
 fn write(session: &Session, path: &Path, arguments: &Arguments, entries: Vec<Entry>) -> Result<(), String> {
-    let partial = arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.list;
+    let all = session.storm.is_none() && session.profiles.len() == session.harness.profiles().len();
+    let partial = !all || arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.list;
     if session.accept && !partial {
         Expected::accept(path, &entries, &lock(&session.declares)).map_err(|error| error.to_string())?;
     }
-    let profiles = session.harness.profiles().into_iter().map(|profile| profile.name).collect();
+    let profiles = session.profiles.iter().map(|profile| profile.name.clone()).collect();
     let report = Report::new(session.harness.name(), profiles, session.seed, entries);
     let report = report.declaring(std::mem::take(&mut *lock(&session.declares)));
     let to = |variable: &str, text: &dyn Fn() -> Result<String, String>| -> Result<(), String> {

@@ -124,7 +124,9 @@ impl Desk {
             let ended = self.publisher.publish_all(batch).await;
             self.stakes.ended(ended.len(), ended.iter().filter(|(_, outcome)| outcome.is_ok()).count());
             next = (next + self.pause).max(Instant::now());
-            sleep(next - Instant::now()).await;
+            while Instant::now() < next && !self.stakes.surges() {
+                sleep(next.saturating_duration_since(Instant::now()).min(Duration::from_millis(2))).await;
+            }
         }
         let _ = self.publisher.close(Duration::from_secs(30)).await;
     }

@@ -129,14 +129,21 @@ async fn strike(
     blow: &Blow,
 ) -> Result<Strike> {
     sleep(blow.after).await;
+    stakes.surge(true);
     let waiting = Instant::now();
+    // Both at once where that can be had; a publish alone, or a lease, will do after a while.
+    while !stakes.standing().is_all_at_stake() && waiting.elapsed() < AT_STAKE_WITHIN / 10 {
+        sleep(Duration::from_millis(1)).await;
+    }
     while !stakes.standing().is_at_stake() && waiting.elapsed() < AT_STAKE_WITHIN {
         sleep(Duration::from_millis(1)).await;
     }
     let before = stakes.standing();
     run.recorder().record(What::Fault { kind: blow.kind });
     let at = run.recorder().now();
-    control.harm(blow.harm.clone()).await?;
+    let harmed = control.harm(blow.harm.clone()).await;
+    stakes.surge(false);
+    harmed?;
     let struck = Instant::now();
     if blow.lasts > Duration::ZERO {
         sleep(blow.lasts).await;

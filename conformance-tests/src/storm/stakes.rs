@@ -1,6 +1,6 @@
 //! What is under way, counted where it happens: a fault that strikes into a lull proves nothing.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Counters that everybody aboard keeps.
 #[derive(Debug, Default)]
@@ -9,6 +9,7 @@ pub(super) struct Stakes {
     leases: AtomicI64,
     confirmed: AtomicU64,
     handled: AtomicU64,
+    surge: AtomicBool,
 }
 
 /// The counters at one moment.
@@ -23,6 +24,10 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    pub(super) fn is_all_at_stake(&self) -> bool {
+        self.publishes > 0 && self.leases > 0
+    }
+
     pub(super) fn is_at_stake(&self) -> bool {
         self.publishes > 0 || self.leases > 0
     }
@@ -36,6 +41,16 @@ impl Stakes {
             confirmed: self.confirmed.load(Ordering::SeqCst),
             handled: self.handled.load(Ordering::SeqCst),
         }
+    }
+
+    /// Lets publishers go as fast as they can, or at their rate again. Around a blow they must not be between two batches:
+    /// a broker that answers in a millisecond would have nothing in doubt.
+    pub(super) fn surge(&self, on: bool) {
+        self.surge.store(on, Ordering::SeqCst);
+    }
+
+    pub(super) fn surges(&self) -> bool {
+        self.surge.load(Ordering::SeqCst)
     }
 
     pub(super) fn published(&self, messages: usize) {

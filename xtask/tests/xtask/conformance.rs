@@ -13,3 +13,9 @@ fn an_unknown_transport_is_answered_with_those_there_are() {
     let text = refused(&["--transport", "memroy"]);
     assert!(text.contains("there is no transport `memroy`") && text.contains("memory"), "{text}");
 }
+
+#[test]
+fn an_unknown_broker_is_answered_with_those_there_are() {
+    let text = refused(&["--broker", "rabbit"]);
+    assert!(text.contains("no transport here runs on the broker `rabbit`") && text.contains("redis-old"), "{text}");
+}
