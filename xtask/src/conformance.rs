@@ -50,6 +50,10 @@ pub struct Options {
     /// alone.
     #[arg(long)]
     check: Option<String>,
+    /// How hard storms are: `short`, or a number of kills and of cuts such as `100,500`, which takes a quarter of an hour
+    /// for each profile.
+    #[arg(long, default_value = "short")]
+    storm: String,
     /// Repeats a run.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -178,7 +182,7 @@ fn one(suite: &Suite, run: Run, options: &Options, metadata: &Metadata) -> Outco
         Run::Checks => command.args(options.check.as_slice()),
         // Storms kill and start brokers by this program.
         Run::Storms => {
-            command.args(["--nocapture"]).env("PONTOON_STORM", "short").env("PONTOON_BROKERS_COMMAND", myself()?)
+            command.args(["--nocapture"]).env("PONTOON_STORM", &options.storm).env("PONTOON_BROKERS_COMMAND", myself()?)
         }
     };
     let place = Place::find()?;

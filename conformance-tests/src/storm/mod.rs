@@ -132,7 +132,7 @@ async fn strike(
     stakes.surge(true);
     let waiting = Instant::now();
     // Both at once where that can be had; a publish alone, or a lease, will do after a while.
-    while !stakes.standing().is_all_at_stake() && waiting.elapsed() < AT_STAKE_WITHIN / 10 {
+    while !stakes.standing().is_all_at_stake() && waiting.elapsed() < AT_STAKE_WITHIN / 50 {
         sleep(Duration::from_millis(1)).await;
     }
     while !stakes.standing().is_at_stake() && waiting.elapsed() < AT_STAKE_WITHIN {

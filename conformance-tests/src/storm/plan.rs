@@ -57,7 +57,8 @@ impl Plan {
     #[must_use]
     pub fn campaign(kills: usize, cuts: usize) -> Self {
         let (load_after_kill, patience) = (Duration::from_secs(3), Duration::from_secs(300));
-        Plan { kills, cuts, load_after_kill, patience, ..Plan::short() }
+        // The load lasts for long, and all of it is judged as one history.
+        Plan { kills, cuts, load_after_kill, patience, rate: 500, ..Plan::short() }
     }
 
     /// Until at least so many messages were confirmed, at this rate per second.
