@@ -7,7 +7,7 @@ use pontoon_core::driver::{Incoming, Token};
 use pontoon_core::wire::{Form, Native, Value, read, write};
 use pontoon_core::{BrokerId, Message};
 
-use crate::resp::{Cursor, Malformed, bulk, parts};
+use crate::resp::{Cursor, Digits, Malformed, bulk, parts};
 
 /// The field that holds the body. A user's header of this name travels escaped.
 const BODY: &str = "body";
@@ -34,7 +34,8 @@ impl Id {
 
     /// Appends it as one part of a command.
     pub(crate) fn put(self, to: &mut Vec<u8>) {
-        bulk(to, self.to_string().as_bytes());
+        let (ms, seq) = (Digits::of(self.ms), Digits::of(self.seq));
+        parts(to, &[ms.as_bytes(), b"-", seq.as_bytes()]);
     }
 
     pub(crate) fn broker_id(self) -> BrokerId {
@@ -199,7 +200,9 @@ mod tests {
     fn ids_are_two_numbers() {
         let id = Id::read(b"1700000000000-18446744073709551615").unwrap();
         assert_eq!(id, Id { ms: 1_700_000_000_000, seq: u64::MAX });
-        assert_eq!(id.to_string(), "1700000000000-18446744073709551615");
+        let mut written = Vec::new();
+        id.put(&mut written);
+        assert_eq!(written, b"$34\r\n1700000000000-18446744073709551615\r\n");
         for wrong in ["", "-", "1", "1-", "-1", "a-1", "1-18446744073709551616"] {
             assert!(Id::read(wrong.as_bytes()).is_err(), "{wrong}");
         }

@@ -248,3 +248,51 @@ async fn a_topic_is_trimmed_behind_its_slowest_subscription() {
         assert_eq!(rest.len(), 300, "nothing that was not read is gone");
     }
 }
+
+#[tokio::test]
+async fn equal_payloads_in_retry_at_once_all_arrive() {
+    const COUNT: usize = 20_000;
+    for url in urls() {
+        let channel = queue("equal");
+        let transport = connect(&url, "lease=10s&look_every=20ms").await;
+        declare(&transport, &channel, &[]).await;
+        let all = messages((0..COUNT).map(|_| "the same".to_owned()));
+        let mut ids: Vec<_> = all.iter().map(|message| message.id.clone()).collect();
+        for some in all.chunks(1_000) {
+            publish(&transport, &channel, some.to_vec()).await;
+        }
+        let mut reader = Consumer::of(&transport, &channel).await;
+        let mut in_retry = Vec::new();
+        while in_retry.len() < COUNT {
+            let some = reader.take(500, LATE).await.unwrap();
+            for incoming in &some {
+                let copy = incoming.message.clone().with_delay(Delay::For(Duration::from_secs(8)));
+                let replace = Disposition::Replace { to: &channel, message: &copy };
+                assert_eq!(reader.settle(incoming.token, replace), Settled::Recorded);
+                in_retry.push(incoming.message.id.clone());
+            }
+            assert!(reader.flush().await.is_empty());
+        }
+        in_retry.sort();
+        ids.sort();
+        assert!(in_retry == ids, "no copy comes back before all are in retry");
+        let mut seen = Vec::new();
+        while let Some(incoming) = reader.take(1, Duration::from_secs(10)).await.unwrap().pop() {
+            seen.push(incoming.message.id.clone());
+            assert_eq!(reader.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+            if seen.len() % 500 == 0 {
+                assert!(reader.flush().await.is_empty());
+            }
+            if seen.len() == COUNT {
+                break;
+            }
+        }
+        // Nor does any come twice.
+        assert!(reader.take(1, SOON).await.unwrap().is_empty());
+        assert!(reader.flush().await.is_empty());
+        seen.sort();
+        assert_eq!(seen.len(), COUNT);
+        assert!(seen == ids, "each arrives once");
+        reader.close().await;
+    }
+}

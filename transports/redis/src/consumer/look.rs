@@ -10,8 +10,6 @@ use super::member::Member;
 
 /// The most entries that one read brings.
 const MOST: usize = 512;
-/// How many entries of other subscriptions are passed over at once.
-pub(super) const SKIPPED: usize = 512;
 /// How often a topic is trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use pontoon_core::Result;
 use pontoon_core::driver::{Inbox, Incoming, OpenConsumer, Receiver};
 
-use super::leases::Held;
-use super::look::{self, Rounds, SKIPPED, ServerClock};
+use super::leases::{Held, Leases};
+use super::look::{self, Rounds, ServerClock};
 use super::shared::Shared;
 use crate::RedisConfig;
 use crate::entry::{self, Id};
@@ -155,12 +155,17 @@ impl RedisReceiver {
             Asked::Wait => (self.turn, self.found) = (0, false),
             Asked::Read => self.new_entries(frame, &mut cursor)?,
             Asked::Sweep => {
-                if self.swept(0, frame, &mut cursor)? == 0 {
+                let (state, more) = self.swept(0, frame, &mut cursor)?;
+                if state == 0 {
                     return Ok(Err(error::lease_lost()));
+                }
+                if more {
+                    self.rounds.at = Instant::now();
                 }
             }
             Asked::Own(at) => {
-                let state = self.swept(at, frame, &mut cursor)?;
+                let (state, more) = self.swept(at, frame, &mut cursor)?;
+                self.found |= more;
                 let last = cursor.bulk()?;
                 if state == 0 {
                     return Ok(Err(error::lease_lost()));
@@ -179,47 +184,54 @@ impl RedisReceiver {
 
     /// `[[stream, [[id, fields], …]]]`, or nothing.
     fn new_entries(&mut self, frame: &Bytes, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+        let shared = self.shared.clone();
+        let leases = &mut shared.lock().leases;
         for _ in 0..cursor.array()? {
             cursor.array()?;
             cursor.bulk()?;
             for _ in 0..cursor.array()? {
                 cursor.array()?;
                 let id = Id::read(cursor.bulk()?)?;
-                self.entry(0, frame, cursor, Held { id, deliveries: 1 })?;
+                self.entry(leases, 0, frame, cursor, Held { id, deliveries: 1 })?;
             }
         }
         Ok(())
     }
 
-    /// `[state, server's time, [[id, deliveries, fields], …], …]`: the state.
-    fn swept(&mut self, shard: usize, frame: &Bytes, cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
+    /// `[state, server's time, [[id, deliveries, fields], …], more, …]`: the state, and whether more is due.
+    fn swept(&mut self, shard: usize, frame: &Bytes, cursor: &mut Cursor<'_>) -> Result<(i64, bool), Malformed> {
         cursor.array()?;
         let state = cursor.int()?;
         self.clock = ServerClock { ms: cursor.int()?.unsigned_abs(), at: Instant::now() };
+        let shared = self.shared.clone();
+        let leases = &mut shared.lock().leases;
         for _ in 0..cursor.array()? {
             cursor.array()?;
             let id = Id::read(cursor.bulk()?)?;
             let deliveries = u32::try_from(cursor.int()?).unwrap_or(u32::MAX);
-            self.entry(shard, frame, cursor, Held { id, deliveries })?;
+            self.entry(leases, shard, frame, cursor, Held { id, deliveries })?;
         }
-        Ok(state)
+        Ok((state, cursor.int()? == 1))
     }
 
-    fn entry(&mut self, shard: usize, frame: &Bytes, cursor: &mut Cursor<'_>, held: Held) -> Result<(), Malformed> {
+    fn entry(
+        &mut self,
+        leases: &mut Leases,
+        shard: usize,
+        frame: &Bytes,
+        cursor: &mut Cursor<'_>,
+        held: Held,
+    ) -> Result<(), Malformed> {
         self.found = true;
-        let token = self.shared.lock().leases.insert(shard as u32, held);
+        let token = leases.insert(shard as u32, held);
         let incoming = entry::incoming(frame, cursor, held.id, held.deliveries, token, self.clock.now())?;
         let only_for = incoming.message.history().only_for.as_deref();
         if self.subscription.is_some() && only_for.is_some() && only_for != self.subscription.as_deref() {
             // A copy for another subscription of this topic: done with it.
-            let mut state = self.shared.lock();
-            let _ = state.leases.take(token);
-            state.leases.done(token);
-            let skipped = &mut self.streams[shard].skipped;
-            skipped.push(held.id);
-            if skipped.len() <= SKIPPED {
-                self.rounds.at = Instant::now();
-            }
+            let _ = leases.take(token);
+            leases.done(token);
+            self.streams[shard].skipped.push(held.id);
+            self.rounds.at = Instant::now();
             return Ok(());
         }
         self.arrived.push_back(incoming);

@@ -11,7 +11,7 @@ mod tests;
 pub(crate) use frames::Frames;
 pub(crate) use item::{Cursor, Item};
 pub(crate) use value::Value;
-pub(crate) use write::{array, bulk, command, number, parts};
+pub(crate) use write::{Digits, array, bulk, command, number, parts};
 
 /// What came is no reply of a Redis server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

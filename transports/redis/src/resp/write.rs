@@ -21,9 +21,7 @@ pub(crate) fn parts(to: &mut Vec<u8>, pieces: &[&[u8]]) {
 
 /// Appends one part that is a number.
 pub(crate) fn number(to: &mut Vec<u8>, value: u64) {
-    let mut room = [0; 20];
-    let from = digits(&mut room, value);
-    bulk(to, &room[from..]);
+    bulk(to, Digits::of(value).as_bytes());
 }
 
 /// Appends a whole command.
@@ -32,23 +30,35 @@ pub(crate) fn command(to: &mut Vec<u8>, words: &[&[u8]]) {
     words.iter().for_each(|word| bulk(to, word));
 }
 
+#[inline]
 fn head(to: &mut Vec<u8>, kind: u8, value: u64) {
-    let mut room = [0; 20];
-    let from = digits(&mut room, value);
     to.push(kind);
-    to.extend_from_slice(&room[from..]);
+    to.extend_from_slice(Digits::of(value).as_bytes());
     to.extend_from_slice(b"\r\n");
 }
 
-/// Spells a number at the end of the room; where it begins.
-fn digits(room: &mut [u8; 20], mut value: u64) -> usize {
-    let mut from = room.len();
-    loop {
-        from -= 1;
-        room[from] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return from;
+/// A number in decimal digits, without allocating.
+pub(crate) struct Digits {
+    room: [u8; 20],
+    from: usize,
+}
+
+impl Digits {
+    #[inline]
+    pub(crate) fn of(mut value: u64) -> Self {
+        let mut digits = Digits { room: [0; 20], from: 20 };
+        loop {
+            digits.from -= 1;
+            digits.room[digits.from] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                return digits;
+            }
         }
+    }
+
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.room[self.from..]
     }
 }

@@ -30,20 +30,22 @@ local function claim_one(stream, group, me, row, entries)
     if got[1] then entries[#entries + 1] = {got[1][1], row[4] + 1, got[1][2]} end
 end
 
--- What is due goes into the stream, one whole step for each, until there is no room.
+-- What is due goes into the stream, one whole step for each, until there is no room; 1 when there may be more.
 local function move_due(stream, held, due, now)
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 128)) do
+    local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 128)
+    for _, id in ipairs(ids) do
         local entry = redis.call('XRANGE', held, id, id)[1]
         if entry then
             local fields = entry[2]
             fields[#fields + 1] = 'pontoon-stored'
             fields[#fields + 1] = string.match(id, '%d+')
             local added = redis.pcall('XADD', stream, '*', unpack(fields))
-            if type(added) == 'table' and added.err then return end
+            if type(added) == 'table' and added.err then return 0 end
             redis.call('XDEL', held, id)
         end
         redis.call('ZREM', due, id)
     end
+    return #ids == 128 and 1 or 0
 end
 
 -- A topic keeps what its slowest subscription has not settled.
