@@ -5,7 +5,8 @@ use pontoon_core::{Error, ErrorKind, Result};
 use url::Url;
 
 /// Every scheme there is, with the feature that brings its transport.
-const SCHEMES: &[(&str, &str)] = &[("memory", "memory"), ("redis", "redis"), ("redis+unix", "redis")];
+const SCHEMES: &[(&str, &str)] =
+    &[("memory", "memory"), ("amqp", "rabbitmq"), ("amqps", "rabbitmq"), ("redis", "redis"), ("redis+unix", "redis")];
 
 /// The transport that a URL names, connected: to wrap it before it is used
 /// ([`Broker::with_transport`](crate::Broker::with_transport)).
@@ -14,12 +15,17 @@ const SCHEMES: &[(&str, &str)] = &[("memory", "memory"), ("redis", "redis"), ("r
 /// [`ErrorKind::InvalidUrl`] for what is no URL, [`ErrorKind::UnknownScheme`] naming the feature to enable,
 /// [`ErrorKind::InvalidConfig`] for a setting the transport does not know, and whatever connecting gives. No error
 /// repeats the URL, which may hold a password.
-#[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // the memory transport has nothing to wait for
+#[cfg_attr(not(any(feature = "rabbitmq", feature = "redis")), allow(clippy::unused_async))] // the memory transport has nothing to wait for
 pub async fn transport(url: &str) -> Result<AnyTransport> {
     let url = parse(url)?;
     match url.scheme() {
         #[cfg(feature = "memory")]
         "memory" => memory(&url),
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => {
+            let config = pontoon_rabbitmq::RabbitConfig::from_url(url.as_str())?;
+            Ok(AnyTransport::new(pontoon_rabbitmq::RabbitTransport::connect(config).await?))
+        }
         #[cfg(feature = "redis")]
         "redis" | "redis+unix" => {
             let config = pontoon_redis::RedisConfig::from_url(url.as_str())?;

@@ -20,12 +20,20 @@ async fn what_is_no_url_is_a_typed_error() {
 
 #[tokio::test]
 async fn an_unknown_scheme_names_what_there_is() {
-    for url in ["carrier-pigeon://user:hunter2@loft", "amqp://user:hunter2@localhost", "http://localhost"] {
+    for url in ["carrier-pigeon://user:hunter2@loft", "nats://user:hunter2@localhost", "http://localhost"] {
         let error = refused(url).await;
         assert_eq!(error.kind(), ErrorKind::UnknownScheme, "{url}");
         assert_eq!(error.context("scheme"), url.split(':').next());
         assert!(error.help().unwrap().contains("`memory://` (feature `memory`)"), "{error}");
     }
+}
+
+#[cfg(not(feature = "rabbitmq"))]
+#[tokio::test]
+async fn a_scheme_that_was_not_compiled_in_names_its_feature() {
+    let error = refused("amqp://user:hunter2@localhost").await;
+    assert_eq!((error.kind(), error.context("scheme")), (ErrorKind::UnknownScheme, Some("amqp")));
+    assert!(error.help().unwrap().contains("feature `rabbitmq`"), "{error}");
 }
 
 #[tokio::test]

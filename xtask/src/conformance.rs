@@ -20,9 +20,15 @@ struct Suite {
     brokers: &'static [(&'static str, &'static str)],
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 4] = [
     Suite { transport: "memory", package: "pontoon-conformance", test: "memory", brokers: &[] },
     Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server", brokers: &[] },
+    Suite {
+        transport: "rabbitmq",
+        package: "pontoon-rabbitmq",
+        test: "conformance",
+        brokers: &[("rabbitmq", "rabbitmq-4.0"), ("rabbitmq-old", "rabbitmq-3.10")],
+    },
     Suite {
         transport: "redis",
         package: "pontoon-redis",
@@ -37,7 +43,7 @@ const SCHEDULES: [&str; 4] = ["--package", "pontoon-conformance", "--test", "ran
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which transport: `memory`, `memory-server`, `redis`, or `all`.
+    /// Which transport: `memory`, `memory-server`, `rabbitmq`, `redis`, or `all`.
     #[arg(long, default_value = "all")]
     transport: String,
     /// Which broker, such as `redis-old`; every one of its transport unless given.

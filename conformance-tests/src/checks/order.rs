@@ -7,6 +7,7 @@ use pontoon_core::Capability::{OrderPerKey, RetryDelay};
 use pontoon_core::{EventKind, Order, ReasonKind, Retry, Spill};
 
 use super::Need::{Control, Has};
+use super::redelivery::fast_reconnect;
 use crate::harness::{Harm, HarmKind};
 use crate::scene::{End, Held, Scene, hold};
 
@@ -117,7 +118,9 @@ async fn one_lease_per_key(scene: Scene) -> Held {
 async fn resends_keep_the_order(scene: Scene) -> Held {
     for order in scene.ordered() {
         let place = scene.place()?.ordered(order);
-        let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
+        // The waits between connections are not what is tested here, and 24 of them in a row grow long.
+        let sender = scene.publisher_with(&place, |options| options.reconnect = fast_reconnect()).await?;
+        let reader = scene.consumer_with(&place, |options| options.reconnect = fast_reconnect()).await?;
         for _ in 0..6 {
             scene.harm(Harm::BreakPublishing(4)).await?;
             let outcomes = scene.in_time("outcomes", sender.send_all(sender.drafts(80, &KEYS))).await?;

@@ -116,7 +116,8 @@ async fn a_cut_is_unknown(scene: Scene) -> Held {
 
 async fn resends_keep_their_id(scene: Scene) -> Held {
     let place = scene.place()?;
-    let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
+    let sender = scene.publisher_with(&place, |options| options.reconnect = fast_reconnect()).await?;
+    let reader = scene.consumer(&place).await?;
     scene.harm(Harm::LoseReplies(10)).await?;
     sender.put(sender.drafts(30, &["a", "b", "c"])).await?;
     scene.heal().await?;

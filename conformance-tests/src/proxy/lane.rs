@@ -58,7 +58,7 @@ pub(super) async fn pass(
             () = sleep_until(pieces.due().max(next)), if pieces.bytes > 0 && !now.silent => {
                 let piece = pieces.take(now.piece(pieces.bytes));
                 next = Instant::now() + now.pause_after(piece.len());
-                let (passes, ends) = match state.strikes.fate(direction, piece.len()) {
+                let (passes, ends) = match state.strikes.fate(direction, &piece) {
                     Fate::Pass(all) => (all, false),
                     Fate::Cut(some) => (some, true),
                 };

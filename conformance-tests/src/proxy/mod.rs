@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use impairments::{Direction, Impairments};
-pub use strikes::Counts;
+pub use strikes::{Counts, Picks};
 
 use strikes::Strikes;
 
@@ -53,6 +53,15 @@ impl Proxy {
     /// # Errors
     /// When it cannot listen.
     pub async fn open(upstream: SocketAddr, seed: u64) -> io::Result<Self> {
+        Self::open_picking(upstream, seed, |_, _| true).await
+    }
+
+    /// The same; only pieces that `picks` chooses are lost or break off. For protocols with many round trips before the
+    /// first message, where striking anywhere would rarely strike a message.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn open_picking(upstream: SocketAddr, seed: u64, picks: Picks) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
@@ -60,7 +69,7 @@ impl Proxy {
             resets: watch::Sender::new(0),
             requests: watch::Sender::default(),
             replies: watch::Sender::default(),
-            strikes: Strikes::new(seed),
+            strikes: Strikes::new(seed, picks),
         });
         tokio::spawn(connection::accept(listener, state.clone()));
         Ok(Proxy { address, state })

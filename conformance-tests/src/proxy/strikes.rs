@@ -29,8 +29,14 @@ pub(super) enum Fate {
     Cut(usize),
 }
 
+/// Which pieces are lost or break off, where that was asked for.
+pub type Picks = fn(Direction, &[u8]) -> bool;
+
 #[derive(Debug)]
-pub(super) struct Strikes(Mutex<Armed>);
+pub(super) struct Strikes {
+    picks: Picks,
+    armed: Mutex<Armed>,
+}
 
 #[derive(Debug)]
 struct Armed {
@@ -47,17 +53,14 @@ struct Way {
 }
 
 impl Strikes {
-    pub(super) fn new(seed: u64) -> Self {
-        Strikes(Mutex::new(Armed {
-            random: fastrand::Rng::with_seed(seed),
-            counts: Counts::default(),
-            ways: <[Way; 2]>::default(),
-            break_off: 0,
-        }))
+    pub(super) fn new(seed: u64, picks: Picks) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        let armed = Armed { random, counts: Counts::default(), ways: <[Way; 2]>::default(), break_off: 0 };
+        Strikes { picks, armed: Mutex::new(armed) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Armed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -89,17 +92,19 @@ impl Strikes {
         self.lock().random.f64()
     }
 
-    /// What happens to the next piece of so many bytes, more than none.
-    pub(super) fn fate(&self, direction: Direction, bytes: usize) -> Fate {
+    /// What happens to the next piece, which is not empty.
+    pub(super) fn fate(&self, direction: Direction, piece: &[u8]) -> Fate {
+        let bytes = piece.len();
+        let picked = (self.picks)(direction, piece);
         let armed = &mut *self.lock();
         let way = &mut armed.ways[direction as usize];
-        let fate = if let Some(lose) = way.lose.checked_sub(1) {
+        let fate = if let Some(lose) = way.lose.checked_sub(1).filter(|_| picked) {
             way.lose = lose;
             armed.counts.lost += 1;
             Fate::Cut(0)
         } else if way.cut_after.is_some_and(|left| left < bytes as u64) {
             Fate::Cut(way.cut_after.take().unwrap_or_default() as usize)
-        } else if armed.break_off > 0 && armed.random.u8(..4) == 0 {
+        } else if picked && armed.break_off > 0 && armed.random.u8(..4) == 0 {
             // Not always at once, so that it strikes in the middle of something.
             armed.break_off -= 1;
             Fate::Cut(armed.random.usize(..bytes))

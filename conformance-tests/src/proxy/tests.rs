@@ -334,3 +334,18 @@ async fn no_byte_is_invented_and_none_overtakes() {
         assert!(reset || arrived.len() == sent.len(), "seed {seed}: {} of {}", arrived.len(), sent.len());
     }
 }
+
+#[tokio::test]
+async fn only_what_is_picked_is_struck() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let picks = |_: Direction, piece: &[u8]| piece == b"x";
+    let proxy = Proxy::open_picking(server.local_addr().unwrap(), 1, picks).await.unwrap();
+    let net = Net { proxy, server };
+    let mut wire = net.wire(Direction::Request).await;
+    net.proxy.lose(Direction::Request, 1);
+    wire.send(b"y").await;
+    assert_eq!(wire.receive(1).await, b"y", "it is not picked");
+    wire.send(b"x").await;
+    assert!(wire.rest().await.0.is_empty(), "it is lost, with its connection");
+    assert_eq!(net.proxy.counts().lost, 1);
+}

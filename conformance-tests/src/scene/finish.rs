@@ -88,7 +88,8 @@ impl Scene {
             Err(error) => return Err(Broken::indeterminate(format!("{source} cannot be read to its end: {error}"))),
         };
         let deadline = Instant::now() + self.timings().patience() * 3;
-        let mut quiet_since = Instant::now();
+        // Where the broker does not tell what is delayed, silence means nothing before the last delay is over.
+        let mut quiet_since = Instant::now() + self.longest_delay();
         let end = loop {
             match timeout(self.timings().quiet() / 10, consumer.next()).await {
                 Ok(Some(Ok(delivery))) => {
@@ -112,6 +113,23 @@ impl Scene {
         };
         let _ = timeout(CLOSE * 2, consumer.drain(CLOSE)).await;
         Ok(end)
+    }
+}
+
+impl Scene {
+    /// How long it may take until the last message with a delay comes that is worth waiting for: a tenth longer than was
+    /// asked for, as far as any profile rounds.
+    fn longest_delay(&self) -> Duration {
+        let history = self.recorder().history();
+        let patience = self.timings().patience().as_nanos();
+        let dues = history.events().iter().filter_map(|event| match &event.what {
+            What::Publish(publish) => {
+                let delay = publish.due?.saturating_sub(event.at);
+                (u128::from(delay) <= patience).then(|| event.at + delay + delay / 10)
+            }
+            _ => None,
+        });
+        Duration::from_nanos(dues.max().unwrap_or(0).saturating_sub(self.recorder().now()))
     }
 }
 

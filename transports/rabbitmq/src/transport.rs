@@ -1,0 +1,120 @@
+//! The control plane.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lapin::options::{BasicConsumeOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use pontoon_core::driver::{Ensure, Extensions, OpenConsumer, OpenProducer, OpenedConsumer, OpenedProducer, Transport};
+use pontoon_core::{Capabilities, Channel, Result};
+
+use crate::config::RabbitConfig;
+use crate::connection::{self, Connections, Use};
+use crate::consumer::{Opened, RabbitReceiver, RabbitSettler, halves};
+use crate::extensions::{Counts, RabbitConnections};
+use crate::producer::RabbitProducer;
+use crate::server::Server;
+use crate::{capabilities, error, names, topology};
+
+/// A client of one RabbitMQ broker or cluster.
+pub struct RabbitTransport {
+    connections: Arc<Connections>,
+    server: Server,
+}
+
+impl RabbitTransport {
+    /// Connects once, to learn which version answers and whether it lets this user in.
+    ///
+    /// # Errors
+    /// `InvalidConfig` naming the setting; `Connection` (temporary) when no node answers; `Permission` when the user is
+    /// refused.
+    pub async fn connect(config: RabbitConfig) -> Result<Self> {
+        let (connections, server) = Connections::open(config).await?;
+        Ok(RabbitTransport { connections: Arc::new(connections), server })
+    }
+
+    fn of(&self, channel: &Channel) -> Capabilities {
+        capabilities::of(channel, self.server, self.connections.config())
+    }
+}
+
+/// Opening a consumer had no effect where it failed.
+fn confirmed<T>(opened: lapin::Result<T>) -> Result<T> {
+    opened.map_err(|cause| error::not_reached("open consumer", error::of("open consumer", cause)))
+}
+
+impl Transport for RabbitTransport {
+    type Producer = RabbitProducer;
+    type Receiver = RabbitReceiver;
+    type Settler = RabbitSettler;
+
+    fn capabilities(&self, channel: &Channel) -> Capabilities {
+        self.of(channel)
+    }
+
+    async fn ensure(&self, what: &Ensure) -> Result<()> {
+        topology::ensure(&self.connections, what).await
+    }
+
+    async fn open_producer(&self, how: OpenProducer) -> Result<OpenedProducer<RabbitProducer>> {
+        let capabilities = self.of(&how.channel);
+        let line = self.connections.channel(Use::Publishing, "open producer").await?;
+        let confirming = async {
+            let confirming = line.channel.confirm_select(ConfirmSelectOptions::default()).await;
+            confirming.map_err(|cause| error::not_reached("open producer", error::of("open producer", cause)))
+        };
+        line.live.guarded("open producer", confirming).await?;
+        let max_body = capabilities.limits.max_body.unwrap_or(u64::MAX);
+        let producer = RabbitProducer::new(line, self.connections.clone(), how, max_body);
+        Ok(OpenedProducer::new(producer, capabilities))
+    }
+
+    async fn open_consumer(&self, how: OpenConsumer) -> Result<OpenedConsumer<RabbitReceiver, RabbitSettler>> {
+        let capabilities = self.of(&how.source.channel);
+        let line = self.connections.channel(Use::Consuming, "open consumer").await?;
+        let queues = names::queues(&how.source);
+        // The broker bounds each consumer, and each shard has one.
+        let prefetch = u16::try_from(how.prefetch.div_ceil(queues.len())).unwrap_or(u16::MAX);
+        let consuming = async {
+            confirmed(connection::bound(&line.channel, prefetch).await)?;
+            let mut deliveries = Vec::with_capacity(queues.len());
+            for queue in &queues {
+                let (queue, options) = (topology::short(queue)?, BasicConsumeOptions::default());
+                let consuming = line.channel.basic_consume(queue, "".into(), options, FieldTable::default()).await;
+                deliveries.push(confirmed(consuming)?);
+            }
+            Ok(deliveries)
+        };
+        let deliveries = line.live.guarded("open consumer", consuming).await?;
+        let (receiver, settler) = halves(Opened {
+            line,
+            connections: self.connections.clone(),
+            deliveries,
+            generation: how.generation,
+            prefetch,
+            // Ours are quorum queues, which count. What another program declared may be of any type.
+            counts: !how.source.channel.existing,
+        });
+        Ok(OpenedConsumer::new(receiver, settler, capabilities))
+    }
+
+    fn extensions(&self) -> Extensions {
+        let mut extensions = Extensions::none();
+        let counts = Arc::new(Counts(self.connections.clone()));
+        extensions.depth = Some(counts.clone());
+        extensions.purge = Some(counts);
+        extensions.native = Some(Arc::new(RabbitConnections(self.connections.clone())));
+        extensions
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.connections.close().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RabbitTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitTransport").field("config", self.connections.config()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! The conformance suite on real brokers: whichever `cargo xtask brokers` has up, of the versions that are tested.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
+use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
+use pontoon_conformance::proxy::Direction;
+use pontoon_core::driver::{AnyTransport, BoxFuture, Transport};
+use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
+use pontoon_rabbitmq::{RabbitConfig, RabbitConnections, RabbitTransport};
+
+/// The brokers, by the names of their profiles, and where each one is.
+const BROKERS: [(&str, &str); 2] = [("4.0", "PONTOON_RABBITMQ_URL"), ("3.10", "PONTOON_RABBITMQ_OLD_URL")];
+
+struct Rabbit;
+
+/// A broker that all checks share, behind a proxy that each has for itself.
+struct Node {
+    direct: RabbitConfig,
+    proxied: RabbitConfig,
+    proxy: Proxy,
+}
+
+impl Harness for Rabbit {
+    fn name(&self) -> &str {
+        "rabbitmq"
+    }
+
+    fn profiles(&self) -> Vec<Profile> {
+        let of = |version: &str| {
+            let name = |kind| format!("rabbitmq-{version}-{kind}");
+            [Profile::new(name("quorum"), ChannelKind::Queue), Profile::new(name("topic"), ChannelKind::Topic)]
+        };
+        BROKERS.into_iter().flat_map(|(version, _)| of(version)).collect()
+    }
+
+    fn timings(&self) -> Timings {
+        Timings::real()
+    }
+
+    fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
+        Box::pin(async move {
+            let place = BROKERS.iter().find(|(version, _)| profile.name.contains(&format!("-{version}-")));
+            let Some((_, variable)) = place else { return Err(no_broker("no broker has this profile")) };
+            let url = std::env::var(variable).map_err(|_| {
+                no_broker(variable)
+                    .with_help("run `cargo xtask brokers up rabbitmq rabbitmq-old` and `cargo xtask brokers env`")
+            })?;
+            let direct = RabbitConfig::from_url(&url)?;
+            let (host, port) = &direct.nodes[0];
+            let upstream: SocketAddr =
+                format!("{host}:{port}").parse().map_err(|_| no_broker("its address is no IP address"))?;
+            let proxy = Proxy::open_picking(upstream, seed, is_about_publishing)
+                .await
+                .map_err(|cause| no_broker("no proxy").with_source(cause))?;
+            let mut proxied = direct.clone();
+            proxied.nodes = vec![(proxy.address().ip().to_string(), proxy.address().port())];
+            Ok(Arc::new(Node { direct, proxied, proxy }) as Arc<dyn Site>)
+        })
+    }
+}
+
+/// A publish, or a confirmation: the numbers of class and method, which an AMQP frame begins with.
+fn is_about_publishing(direction: Direction, piece: &[u8]) -> bool {
+    const PUBLISH: &[u8] = &[0, 60, 0, 40];
+    const ACK: &[u8] = &[0, 60, 0, 80];
+    let method = match direction {
+        Direction::Request => PUBLISH,
+        Direction::Reply => ACK,
+    };
+    piece.windows(method.len()).any(|window| window == method)
+}
+
+fn no_broker(what: &str) -> Error {
+    Error::new(ErrorKind::Connection, "find broker", what)
+}
+
+impl Site for Node {
+    fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>> {
+        Box::pin(async { Ok(AnyTransport::new(RabbitTransport::connect(self.proxied.clone()).await?)) })
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
+}
+
+impl Node {
+    /// Deletes what a channel of a check consists of, as an administrator would: not through the proxy. What is not
+    /// there is deleted already.
+    async fn delete(&self, channel: &str) -> Result<()> {
+        let transport = RabbitTransport::connect(self.direct.clone()).await?;
+        let native = transport.extensions().native.and_then(|native| native.downcast::<RabbitConnections>().ok());
+        let connection = native.ok_or_else(|| no_broker("the transport shows no connection"))?.consuming().await?;
+        let failed = |cause: lapin::Error| no_broker("an administrator was refused").with_source(cause);
+        let client = connection.create_channel().await.map_err(failed)?;
+        for queue in [channel.to_owned(), format!("{channel}--sub-one")] {
+            client.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
+        }
+        for exchange in [channel.to_owned(), format!("{channel}--facts")] {
+            client.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.map_err(failed)?;
+        }
+        transport.close().await
+    }
+}
+
+impl Control for Node {
+    fn offers(&self, harm: HarmKind) -> bool {
+        use HarmKind::{BreakPublishing, Cut, Delete, HalfOpen, LoseReplies};
+        matches!(harm, Cut | HalfOpen | LoseReplies | BreakPublishing | Delete)
+    }
+
+    fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            match harm {
+                Harm::Cut => self.proxy.cut(),
+                Harm::HalfOpen => self.proxy.hush(true),
+                Harm::LoseReplies(times) => self.proxy.lose(Direction::Reply, times),
+                Harm::BreakPublishing(times) => self.proxy.break_off(times),
+                Harm::Delete(channel) => self.delete(&channel).await?,
+                other => {
+                    let words = format!("a broker that others use cannot be made to do that: {}", other.kind());
+                    return Err(Error::new(ErrorKind::Unsupported, "hurt broker", words));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn heal(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.proxy.heal();
+            Ok(())
+        })
+    }
+
+    fn silence_noticed_within(&self) -> Option<Duration> {
+        None
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    pontoon_conformance::main(Rabbit, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected.toml"))
+}
