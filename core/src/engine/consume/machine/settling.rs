@@ -74,14 +74,18 @@ impl Machine {
             drop(self.unflushed.end());
             return;
         }
-        let covered: Vec<Record> = if late.is_empty() {
+        let mut covered: VecDeque<Record> = if late.is_empty() {
             // The common case needs no copy unless a slot waits for it.
             self.unflushed.end().filter(|r| r.waits().is_some()).collect()
         } else {
             self.unflushed.end().collect()
         };
-        for record in covered {
-            match late.iter().position(|l| l.token == record.token) {
+        while let Some(record) = covered.pop_front() {
+            // What is late names a lease, and a lease that was prolonged and then settled has two records: the settlement
+            // is the one that counts.
+            let settled_since = matches!(record.op, Op::Extend { .. })
+                && (covered.iter().any(|later| later.token == record.token) || self.unflushed.holds(record.token));
+            match late.iter().position(|l| l.token == record.token && !settled_since) {
                 Some(at) => {
                     let kind = late.swap_remove(at).kind;
                     self.ended_late(record, kind);

@@ -611,6 +611,33 @@ fn what_is_late_counts_at_the_flush_that_covers_it() {
 }
 
 #[test]
+fn of_a_lease_that_was_prolonged_and_settled_the_settlement_is_late() {
+    for covered in [true, false] {
+        let mut rig = Rig::new(config(Order::Unordered));
+        rig.arrive("");
+        let delivery = rig.next().unwrap();
+        let _ = rig.m.extend(delivery.slot, MS(500), rig.now);
+        rig.apply();
+        if !covered {
+            rig.m.flush_begins();
+        }
+        let _ = rig.settle(delivery, Verdict::Ack);
+        let number = rig.m.last_number();
+        if covered {
+            rig.m.flush_begins();
+        }
+        assert_eq!(rig.log(), ["extend1000:1", "ack:1"]);
+        let mut told = vec![late(1, LateKind::Failed(Error::new(ErrorKind::Timeout, "delete", "no answer")))];
+        rig.m.flush_ended(&mut told, rig.now);
+        rig.m.flush_begins();
+        rig.m.flush_ended(&mut told, rig.now);
+        assert!(!rig.m.is_final(number), "it is recorded again, covered {covered}");
+        rig.at(100);
+        assert_eq!(rig.log(), ["ack:1"]);
+    }
+}
+
+#[test]
 fn at_most_once_hands_out_only_what_is_settled_for_certain() {
     let at_most_once = Config { at_most_once: true, dead_letter: false, ..config(Order::Unordered) };
     let mut rig = Rig::new(at_most_once);
