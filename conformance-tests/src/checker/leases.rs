@@ -111,19 +111,23 @@ fn stale(case: &Case<'_>, story: &Story, found: &mut Findings) {
     }
     let given_up = story.redriven.is_empty() && was_given_up(&case.index, story);
     let any_acked = leases.iter().any(|lease| acked(lease).is_some());
-    if any_acked && given_up && !case.copies(&case.index.sent[story.sent]) && gave_up_late(&leases) {
+    if any_acked && given_up && !case.copies(&case.index.sent[story.sent]) && gave_up_late(case, &leases) {
         found.add(StaleAckAccepted, case.tale(story), || {
             format!("{id} was acknowledged, and a lease that was over by then made a dead letter of it")
         });
     }
 }
 
-/// Whether every end that could make a dead letter came when the next lease had begun.
-fn gave_up_late(leases: &[&Lease<'_>]) -> bool {
+/// Whether every end that could make a dead letter came when the next lease had begun, and that could be known.
+fn gave_up_late(case: &Case<'_>, leases: &[&Lease<'_>]) -> bool {
     let gives_up = |end: End| matches!(end, End::Retry { .. } | End::DeadLetter(_));
+    let known_in = if case.promises.copies_first { case.notice } else { 0 };
     let next = |place: usize| leases.get(place + 1).map_or(Nanos::MAX, |next| next.at);
     let mut ends = leases.iter().enumerate().filter_map(|(place, lease)| {
-        lease.settled.filter(|settled| gives_up(settled.end)).map(|settled| settled.at > next(place))
+        lease
+            .settled
+            .filter(|settled| gives_up(settled.end))
+            .map(|settled| settled.at > next(place).saturating_add(known_in))
     });
     // A dead letter that no end can have made is another step's matter.
     ends.next().is_some_and(|first| first && ends.all(|late| late))

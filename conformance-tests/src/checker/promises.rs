@@ -20,6 +20,9 @@ pub struct Promises {
     pub attempts: Attempts,
     /// Whether a late settlement is always noticed.
     pub stale_detection: bool,
+    /// Whether a dead letter is stored before its settlement, in a step of its own. A lease whose loss nobody could know
+    /// of yet can make one then, which a swap in one step cannot (C8.1).
+    pub copies_first: bool,
     /// Whether confirmed messages and final settlements survive a crash of the broker.
     pub durable: bool,
     /// The channel that dead letters go to; `None` where they are dropped with an event.
@@ -60,6 +63,7 @@ impl Default for Promises {
             delivery_ceiling: None,
             attempts: Attempts::Volatile,
             stale_detection: false,
+            copies_first: false,
             durable: false,
             dead_letters: None,
             early_by: Duration::ZERO,
@@ -88,6 +92,7 @@ impl Promises {
                 false => Attempts::Volatile,
             },
             stale_detection: profile.has(Capability::StaleDetection),
+            copies_first: !profile.has(Capability::AtomicReplace),
             durable: profile.has(Capability::SurvivesProcessCrash),
             dead_letters: match &channel.dead_letter {
                 DeadLetterPolicy::To(name) => Some(name.as_str().into()),

@@ -85,7 +85,7 @@ pub(super) fn check_progress(case: &Case<'_>, found: &mut Findings) {
             let until = waiting.partition_point(|(ready, ..)| ready.saturating_add(bound) < to);
             let stuck = waiting[..until].iter().find(|(ready, first, sent)| {
                 let there = read_since(case, source, (*ready).max(from));
-                let calm = there < to && case.index.faults.calm(there, to, bound, case.notice);
+                let calm = case.index.faults.calm(there, to, bound, case.notice);
                 *first >= to && calm && case.index.sent[*sent].is_plain()
             });
             if let Some((_, _, sent)) = stuck {

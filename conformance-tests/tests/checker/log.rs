@@ -38,6 +38,24 @@ fn read_as_it_was_written() {
 }
 
 #[test]
+fn a_message_that_another_reads_at_that_moment_is_skipped() {
+    let read = |at: u32| {
+        format!(
+            "
+        0 sub c2 q
+        3 got 1.0 L1 c1 at=0@0
+        4 ack L1
+        {at} got 1.1 L2 c2
+        7 got 1.2 L3 c1 at=2@0
+        8 ack L2
+        8 ack L3"
+        )
+    };
+    passes(&rules(), &log(IN_ORDER, &read(6)));
+    fails("poll-skip", &rules(), &log(IN_ORDER, &read(7)));
+}
+
+#[test]
 fn written_against_the_issue_order() {
     let swapped = READ.replace("3 got 1.0 L1 c1 at=0@0", "3 got 1.1 L1 c1 at=0@0").replace("got 1.1 L2", "got 1.0 L2");
     fails("nonmonotonic-send", &rules(), &log(["1@0", "0@0", "2@0"], &swapped));

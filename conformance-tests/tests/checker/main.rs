@@ -8,6 +8,7 @@ mod content;
 mod dead_letters;
 mod drain;
 mod duplicates;
+mod late;
 mod leases;
 mod log;
 mod loss;
@@ -18,5 +19,7 @@ mod publish;
 mod report;
 mod scale;
 mod timing;
+mod visible;
+mod words;
 
 use notation::{Fact, fails, passes, rules, undecided};

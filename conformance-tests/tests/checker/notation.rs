@@ -84,6 +84,7 @@ pub(crate) fn fails(names: &str, promises: &Promises, text: &str) -> String {
     let mut found: Vec<&str> = verdict.kinds().into_iter().map(|kind| kind.as_str()).collect();
     found.sort_unstable();
     assert_eq!(found, expected, "{verdict}\nof\n{text}");
+    assert!(!verdict.is_passed(), "{verdict}");
     verdict.to_string()
 }
 
@@ -98,7 +99,9 @@ pub(crate) fn passes(promises: &Promises, text: &str) {
 #[track_caller]
 pub(crate) fn undecided(reason: &str, promises: &Promises, text: &str) {
     match verdict_of(promises, text) {
-        Verdict::Indeterminate { reason: found } if found.contains(reason) => {}
+        verdict @ Verdict::Indeterminate { .. } => {
+            assert!(verdict.to_string().contains(reason) && !verdict.is_passed(), "{verdict}\nof\n{text}");
+        }
         other => panic!("{other}\nof\n{text}"),
     }
 }

@@ -33,6 +33,7 @@ fn capabilities_of_the_profile() {
     assert_eq!((none.stale_detection, none.durable), (false, false));
     assert!(of(Order::Unordered, true, &[Capability::StaleDetection]).stale_detection);
     assert!(of(Order::Unordered, true, &[Capability::SurvivesProcessCrash]).durable);
+    assert!(none.copies_first && !of(Order::Unordered, true, &[Capability::AtomicReplace]).copies_first);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What a verdict says: counts, the smallest witnesses, their faults, in words.
 
+use pontoon_conformance::checker::{Verdict, judge};
+
+use super::notation::history;
 use super::{Fact, fails, rules};
 
 #[test]
@@ -19,6 +22,14 @@ fn the_smallest_witness_comes_first_and_all_are_counted() {
     for (n, line) in shown.iter().enumerate() {
         assert!(line.starts_with(&format!("lost-confirmed: 1.{n} was")), "{verdict}");
     }
+}
+
+#[test]
+fn a_witness_gives_its_events() {
+    let verdict = judge(&history("0 sub c1 q\n1 pub 1.0\n2 ok 1.0\n90 end q"), &rules());
+    let Verdict::Failed(failure) = verdict else { panic!("{verdict}") };
+    let times: Vec<u64> = failure.anomalies[0].witness.events().iter().map(|event| event.at / 1_000_000).collect();
+    assert_eq!(times, [1, 2]);
 }
 
 #[test]

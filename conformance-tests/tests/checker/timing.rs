@@ -179,6 +179,48 @@ fn something_happened_meanwhile() {
 }
 
 #[test]
+fn two_calms_and_the_bound_between() {
+    // Each calm by itself is as long as the bound, and no longer.
+    passes(&stall(100), &gap("150", "30 fault slow\n50 heal slow"));
+    passes(&stall(100), &gap("210", "120 fault slow\n205 heal slow"));
+    fails("stall", &stall(100), &gap("210", "121 fault slow\n205 heal slow"));
+    fails("stall", &stall(100), &gap("210", "200 fault slow\n205 heal slow"));
+    // What is wrong afterwards is none of it.
+    passes(&stall(100), &(gap("150", "30 fault slow\n60 heal slow") + "\n902 fault slow\n903 heal slow"));
+}
+
+#[test]
+fn whoever_left_does_not_read() {
+    let left = |closed: &str| {
+        let history = gap("300", &format!("299 sub c2 q\n{closed} close c1"));
+        history.replace("got 1.0 L1 c1", "got 1.0 L1 c2")
+    };
+    // Nobody reads from then on, until the next comes.
+    passes(&stall(100), &left("20"));
+    passes(&stall(100), &left("15"));
+    fails("stall", &stall(100), &left("250"));
+}
+
+#[test]
+fn a_lease_that_is_prolonged_is_something() {
+    let other = |more: &str| format!("15 pub 1.1\n16 ok 1.1\n30 got 1.1 L9 c1\n{more}\n890 ack L9");
+    fails("stall", &stall(100), &gap("200", &other("")));
+    passes(&stall(100), &gap("200", &other("110 extended L9 by=50")));
+}
+
+#[test]
+fn a_source_ends_when_it_was_read_to_its_end() {
+    let history = "0 sub c1 q\n10 pub 1.0\n20 ok 1.0\n100 end q\n500 end q.dead";
+    fails("lost-confirmed", &stall(100), history);
+}
+
+#[test]
+fn how_long_is_told_in_seconds() {
+    let told = fails("stall", &stall(100), &gap("520", ""));
+    assert!(told.contains("stood still for 0.520 s"), "{told}");
+}
+
+#[test]
 fn never_delivered_at_all() {
     let history = |end: u32| format!("0 sub c1 q\n10 pub 1.0\n20 ok 1.0\n{end} end q");
     fails("lost-confirmed stall", &stall(100), &history(500));

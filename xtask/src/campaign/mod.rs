@@ -1,7 +1,7 @@
 //! `cargo xtask campaign`: what takes long, with progress and a report file.
 //!
 //! Four parts share the time: random schedules with ever more seeds, a soak that watches memory, fuzzed inputs, and
-//! mutants of the engine. Mutants that were judged are remembered, so that many short campaigns see everything.
+//! mutants of the engine and of the checker. Mutants that were judged are remembered, so that many short campaigns see everything.
 
 mod bounded;
 mod fuzz;
@@ -9,7 +9,9 @@ mod mutants;
 mod report;
 mod schedules;
 mod soak;
+mod subjects;
 pub mod survivors;
+mod tree;
 mod verdicts;
 
 pub use mutants::parse as parse_mutants;
@@ -42,7 +44,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
     /// Mutants of these files alone, as globs from the root of the checkout.
-    #[arg(long, default_value = "core/src/engine/**/*.rs")]
+    #[arg(long, default_values = ["core/src/engine/**/*.rs", "conformance-tests/src/checker/**/*.rs"])]
     file: Vec<String>,
 }
 
@@ -62,7 +64,7 @@ enum Kind {
     Soak,
     /// Random inputs for whatever reads foreign input.
     Fuzz,
-    /// Mutants of the engine: each must be noticed by a test.
+    /// Mutants of the engine and of the checker: each must be noticed by a test.
     Mutants,
 }
 

@@ -1,16 +1,18 @@
-//! Mutants of the engine: each must be noticed by a test, or its survival explained.
+//! Mutants of the engine and of the checker: each must be noticed by a test, or its survival explained.
 //!
-//! They are judged in a copy of the checkout, a few at a time, first by the unit tests of the engine, which are quick to
-//! build; what these miss is judged by the tests of the memory transport. What was judged is kept, so a campaign that
-//! ran out of time goes on where it ended.
+//! They are judged in a copy of the checkout, a few at a time, those of the engine first by its unit tests, which are
+//! quick to build; what these miss is judged by the tests of the memory transport. What was judged is kept, so a campaign
+//! that ran out of time goes on where it ended.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::bounded::bounded;
+use super::subjects::{Judge, SUBJECTS, Subject};
 use super::survivors::{self, Survivors, without_place};
+use super::tree::{copy, files};
 use super::verdicts::{Verdict, Verdicts, fingerprint};
 use super::{Ground, Part};
 use crate::brokers::place;
@@ -23,16 +25,9 @@ const AT_ONCE: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Schedules of each random test: few find nearly all.
 const SEEDS: &str = "50";
-/// What the verdicts depend on.
-const SOURCES: [&str; 3] = ["core/", "transports/memory/", "Cargo.lock"];
-
-/// Who judges: a package, and what goes to `cargo test`.
-type Judge = (&'static str, &'static [&'static str]);
-const FIRST: Judge = ("pontoon-core", &["--lib"]);
-const SECOND: Judge = ("pontoon-memory", &["--tests"]);
 
 pub(super) fn run(ground: &Ground, time: Duration, globs: &[String]) -> Outcome<Part> {
-    let mut part = Part::new("Mutants of the engine");
+    let mut part = Part::new("Mutants of the engine and of the checker");
     if !cargo().args(["mutants", "--version"]).output().is_ok_and(|output| output.status.success()) {
         part.leave_out("mutants: cargo-mutants is missing: run `cargo install --locked cargo-mutants` first");
         return Ok(part);
@@ -41,31 +36,63 @@ pub(super) fn run(ground: &Ground, time: Duration, globs: &[String]) -> Outcome<
     let explained = std::fs::read_to_string(&explained).doing(|| format!("reading {}", explained.display()))?;
     let explained = Survivors::parse(&explained)?;
     let files = files(&ground.root)?;
-    let sources: Vec<PathBuf> =
-        files.iter().filter(|file| SOURCES.iter().any(|source| file.starts_with(source))).cloned().collect();
-    let known = ground.folder.join("mutants.json");
+    copy(&ground.root, &files, &ground.folder.join("tree"))?;
+    part.well = true;
+    let mut left = time;
+    for (index, subject) in SUBJECTS.iter().enumerate() {
+        let own: Vec<&String> = globs.iter().filter(|glob| glob.starts_with(subject.root)).collect();
+        if own.is_empty() {
+            continue;
+        }
+        // Those after it get their part of what is left.
+        let later = SUBJECTS[index + 1..].iter().filter(|later| globs.iter().any(|glob| glob.starts_with(later.root)));
+        let share = left / (1 + later.count() as u32);
+        let used = judge_all(ground, subject, &files, share, &own, &explained, &mut part)?;
+        left = left.saturating_sub(used);
+    }
+    match globs.iter().find(|glob| !SUBJECTS.iter().any(|subject| glob.starts_with(subject.root))) {
+        Some(glob) => Err(Problem::new(format!("no mutants in {glob}: globs are from the checkout's root"))),
+        None => Ok(part),
+    }
+}
+
+/// Judges what is open of one subject while there is time; how much of it that took.
+fn judge_all(
+    ground: &Ground,
+    subject: &'static Subject,
+    files: &[PathBuf],
+    time: Duration,
+    globs: &[&String],
+    explained: &Survivors,
+    part: &mut Part,
+) -> Outcome<Duration> {
+    let is_source = |file: &&PathBuf| subject.sources.iter().any(|source| file.starts_with(source));
+    let sources: Vec<PathBuf> = files.iter().filter(is_source).cloned().collect();
+    let known = ground.folder.join(subject.kept);
     let mut verdicts = Verdicts::kept(&known, fingerprint(&ground.root, &sources)?);
-    let mut bench = Bench { tree: ground.folder.join("tree"), ground, until: Instant::now() };
-    copy(&ground.root, &files, &bench.tree)?;
+    let mut bench = Bench { tree: ground.folder.join("tree"), ground, subject, until: Instant::now() };
     let all = bench.list(globs)?;
     let open: Vec<&String> = all.iter().filter(|name| !verdicts.of.contains_key(*name)).collect();
-    println!("{} mutants, {} of them judged before", all.len(), all.len() - open.len());
+    println!("{}: {} mutants, {} of them judged before", subject.name, all.len(), all.len() - open.len());
     if !open.is_empty() {
         bench.sound()?;
     }
     // Building is not counted: a busy machine would never get to the mutants.
-    bench.until = Instant::now() + time;
+    let began = Instant::now();
+    bench.until = began + time;
     for some in open.chunks(AT_ONCE) {
         let mut fresh = Verdicts::default();
-        bench.judge(some, FIRST, &mut fresh)?;
-        let missed = |name: &&&String| fresh.of.get(**name) == Some(&Verdict::MissedMutant);
-        let missed: Vec<&String> = some.iter().filter(missed).copied().collect();
-        if !missed.is_empty() {
-            // Only the second judge's verdict counts for these; none when there was no time for it.
+        let mut missed: Vec<&String> = some.to_vec();
+        for judge in subject.judges {
+            // Only the last judge's verdict counts; none when there was no time for it.
             for name in &missed {
                 fresh.of.remove(*name);
             }
-            bench.judge(&missed, SECOND, &mut fresh)?;
+            bench.judge(&missed, judge, &mut fresh)?;
+            missed.retain(|name| fresh.of.get(*name) == Some(&Verdict::MissedMutant));
+            if missed.is_empty() {
+                break;
+            }
         }
         verdicts.of.append(&mut fresh.of);
         verdicts.keep(&known)?;
@@ -74,11 +101,11 @@ pub(super) fn run(ground: &Ground, time: Duration, globs: &[String]) -> Outcome<
             break;
         }
     }
-    sum_up(&mut part, &all, &verdicts, &explained);
-    Ok(part)
+    sum_up(part, subject, &all, &verdicts, explained);
+    Ok(began.elapsed())
 }
 
-fn sum_up(part: &mut Part, all: &[String], verdicts: &Verdicts, explained: &Survivors) {
+fn sum_up(part: &mut Part, subject: &Subject, all: &[String], verdicts: &Verdicts, explained: &Survivors) {
     let judged: Vec<(&str, Verdict)> =
         all.iter().filter_map(|name| verdicts.of.get(name).map(|verdict| (name.as_str(), *verdict))).collect();
     let survived: Vec<&str> =
@@ -92,19 +119,22 @@ fn sum_up(part: &mut Part, all: &[String], verdicts: &Verdicts, explained: &Surv
     for (file, [caught, missed, timeout, unviable]) in by_file {
         part.say(format!("{file}: {caught} caught, {timeout} timed out, {unviable} do not compile, {missed} survived"));
     }
-    part.say(format!("{} survived with an explanation in {}", survived.len() - unexplained.len(), survivors::FILE));
+    let well = survived.len() - unexplained.len();
+    part.say(format!("{}: {well} survived with an explanation in {}", subject.name, survivors::FILE));
     for name in &unexplained {
         part.say(format!("SURVIVED: {name}"));
     }
     if judged.len() < all.len() {
-        part.leave_out(format!("{} of {} mutants: the time was up", all.len() - judged.len(), all.len()));
+        let open = all.len() - judged.len();
+        part.leave_out(format!("{open} of {} mutants of the {}: the time was up", all.len(), subject.name));
     }
-    part.well = unexplained.is_empty() && !judged.is_empty();
+    part.well &= unexplained.is_empty() && !judged.is_empty();
 }
 
 /// Where mutants are judged.
 struct Bench<'a> {
     ground: &'a Ground,
+    subject: &'static Subject,
     /// The copy of the checkout.
     tree: PathBuf,
     until: Instant,
@@ -119,9 +149,9 @@ impl Bench<'_> {
         command
     }
 
-    fn list(&self, globs: &[String]) -> Outcome<Vec<String>> {
+    fn list(&self, globs: &[&String]) -> Outcome<Vec<String>> {
         let mut command = self.cargo();
-        command.args(["mutants", "--list", "--json", "--package", "pontoon-core"]);
+        command.args(["mutants", "--list", "--json", "--package", self.subject.package]);
         for glob in globs {
             command.args(["--file", glob]);
         }
@@ -130,7 +160,7 @@ impl Bench<'_> {
         if mutants.is_empty() {
             return Err(Problem::new(format!(
                 "no mutants in {}: globs are from the checkout's root",
-                globs.join(", ")
+                globs.iter().map(|glob| glob.as_str()).collect::<Vec<_>>().join(", ")
             )));
         }
         Ok(mutants)
@@ -139,9 +169,10 @@ impl Bench<'_> {
     /// The tests hold without a mutant; building them here makes each mutant quick.
     fn sound(&self) -> Outcome<()> {
         println!("building and running the tests without a mutant");
-        for (package, words) in [FIRST, SECOND] {
+        for judge in self.subject.judges {
             let mut command = self.cargo();
-            command.args(["test", "--quiet", "--profile", "mutants", "--package", package]).args(words);
+            command.args(["test", "--quiet", "--profile", "mutants", "--package", judge.package]).args(judge.targets);
+            command.arg("--").args(judge.tests);
             let log = self.ground.folder.join("sound.log");
             let ended = bounded(command, &log, Duration::from_secs(1_800))?;
             if !ended.is_some_and(|status| status.success()) {
@@ -152,7 +183,7 @@ impl Bench<'_> {
     }
 
     /// Has `names` judged while there is time.
-    fn judge(&self, names: &[&String], (package, words): Judge, into: &mut Verdicts) -> Outcome<()> {
+    fn judge(&self, names: &[&String], judge: &Judge, into: &mut Verdicts) -> Outcome<()> {
         let Some(left) = self.until.checked_duration_since(Instant::now()) else { return Ok(()) };
         let output = self.ground.folder.join("mutants");
         place::remove(&output)?;
@@ -160,13 +191,16 @@ impl Bench<'_> {
         let mut command = self.cargo();
         command.args(["mutants", "--in-place", "--baseline", "skip", "--profile", "mutants"]);
         command.args(["--timeout", &PATIENCE.as_secs().to_string(), "--build-timeout", "600"]);
-        command.args(["--package", "pontoon-core", "--test-package", package, "--output"]).arg(&output);
+        command.args(["--package", self.subject.package, "--test-package", judge.package]);
+        command.arg("--output").arg(&output);
+        // To each call of cargo, so that nothing else is built.
+        command.args(judge.targets.iter().map(|target| format!("--cargo-arg={target}")));
         for name in names {
             // By file too: some mutants match every expression.
             command.args(["--file", without_place(name).0]);
             command.args(["--re", &format!("^{}$", escaped(name))]);
         }
-        command.arg("--").args(words);
+        command.args(["--", "--"]).args(judge.tests);
         let log = self.ground.folder.join("mutants.log");
         let ended = bounded(command, &log, left)?;
         into.add(&output.join("mutants.out/outcomes.json"));
@@ -199,48 +233,4 @@ pub fn parse(list: &[u8]) -> Outcome<Vec<String>> {
 fn escaped(name: &str) -> String {
     let escape = |c: char| if c.is_ascii_punctuation() { format!("\\{c}") } else { c.to_string() };
     name.chars().map(escape).collect()
-}
-
-/// What git knows of the checkout, and what is new in it.
-fn files(root: &Path) -> Outcome<Vec<PathBuf>> {
-    let words = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
-    let output = Command::new("git").args(words).current_dir(root).output().doing(|| "running git".to_owned())?;
-    let names = String::from_utf8_lossy(&output.stdout);
-    let files: Vec<PathBuf> = names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
-    let mut files: Vec<PathBuf> = files.into_iter().filter(|file| root.join(file).is_file()).collect();
-    files.sort();
-    if files.is_empty() {
-        return Err(Problem::new("git lists no files here: mutants need a checkout"));
-    }
-    Ok(files)
-}
-
-/// Makes `to` the same as the checkout, without touching what is so already: cargo goes by times.
-fn copy(root: &Path, files: &[PathBuf], to: &Path) -> Outcome<()> {
-    for file in files {
-        let (from, to) = (root.join(file), to.join(file));
-        let content = std::fs::read(&from).doing(|| format!("reading {}", from.display()))?;
-        if std::fs::read(&to).is_ok_and(|there| there == content) {
-            continue;
-        }
-        if let Some(folder) = to.parent() {
-            place::make(folder)?;
-        }
-        std::fs::write(&to, content).doing(|| format!("writing {}", to.display()))?;
-    }
-    let known: std::collections::BTreeSet<&PathBuf> = files.iter().collect();
-    gone(to, to, &|file| known.contains(&file.to_path_buf()))
-}
-
-/// Removes from the copy what the checkout no longer has.
-fn gone(root: &Path, folder: &Path, known: &dyn Fn(&Path) -> bool) -> Outcome<()> {
-    for entry in std::fs::read_dir(folder).doing(|| format!("reading {}", folder.display()))?.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            gone(root, &path, known)?;
-        } else if path.strip_prefix(root).is_ok_and(|file| !known(file)) {
-            std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-        }
-    }
-    Ok(())
 }

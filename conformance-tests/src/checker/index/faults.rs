@@ -109,9 +109,8 @@ impl Faults {
     /// Whether there is a stretch longer than this between these moments in which nothing is wrong, nor was until
     /// `notice` before.
     pub(in crate::checker) fn calm(&self, from: Nanos, to: Nanos, longer: Nanos, notice: Nanos) -> bool {
-        let all = self.stretches.values().flatten();
-        let mut wrong: Vec<Stretch> =
-            all.filter(|s| s.from < to && s.to.saturating_add(notice) > from).copied().collect();
+        // What was over before changes nothing below.
+        let mut wrong: Vec<Stretch> = self.stretches.values().flatten().filter(|s| s.from < to).copied().collect();
         wrong.sort_unstable_by_key(|stretch| stretch.from);
         let mut since = from;
         for stretch in wrong {
