@@ -37,8 +37,8 @@ const SUITES: [Suite; 4] = [
     },
 ];
 
-/// The package and test of the random schedules.
-const SCHEDULES: [&str; 4] = ["--package", "pontoon-conformance", "--test", "random"];
+/// Random schedules in their short form: the transport, the test, and how many.
+const SCHEDULES: [(&str, &str, u64); 2] = [("memory", "random", 100), ("memory-server", "random_server", 5)];
 
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, Args)]
@@ -49,7 +49,8 @@ pub struct Options {
     /// Which broker, such as `redis-old`; every one of its transport unless given.
     #[arg(long)]
     broker: Option<String>,
-    /// Run storms too (kills and cuts under load) and random schedules with faults, in their short form.
+    /// Run storms too (kills and cuts under load) and random schedules with faults, from the
+    /// seed on, in their short form.
     #[arg(long)]
     faults: bool,
     /// Only checks with this in their name, such as `ORD-`, `redis-7.0` or `memory-queue::ACK-FINAL`; `STORM` means storms
@@ -108,13 +109,27 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         )));
     }
     if options.faults {
-        println!("random schedules: seed {}", options.seed);
-        let mut command = cargo();
-        command.args(["test", "--quiet"]).args(SCHEDULES).env("PONTOON_SEEDS", "100");
-        well &= command.status().doing(|| "running cargo test".to_owned())?.success();
+        well &= schedules(options)?;
     }
     well &= told(options, &reports)?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs random schedules from the seed on, where the transports are chosen that have some; whether all are well.
+fn schedules(options: &Options) -> Outcome<bool> {
+    let mut well = true;
+    for (transport, test, count) in SCHEDULES {
+        if options.transport != "all" && options.transport != transport {
+            continue;
+        }
+        let seeds = format!("{}..{}", options.seed, options.seed.saturating_add(count));
+        let words = ["test", "--quiet", "--package", "pontoon-conformance", "--test", test];
+        println!("random schedules on {transport}: PONTOON_SEEDS={seeds} cargo {}", words.join(" "));
+        let mut command = cargo();
+        command.args(words).env("PONTOON_SEEDS", seeds).env_remove("PONTOON_SEED");
+        well &= command.status().doing(|| "running cargo test".to_owned())?.success();
+    }
+    Ok(well)
 }
 
 /// What of a suite is run.

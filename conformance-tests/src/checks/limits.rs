@@ -1,25 +1,15 @@
-//! Batches, concurrency, back-pressure.
+//! Concurrency, back-pressure.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pontoon_core::Capability::{Depth, Lease};
-use pontoon_core::{BrokerId, PublishOutcome, Rejection};
+use pontoon_core::BrokerId;
+use pontoon_core::Capability::Depth;
 
-use super::Need::{Control, Has, LargestBody, Room};
-use crate::harness::{Harm, HarmKind};
-use crate::scene::{Broken, Held, RawProducer, Scene, hold};
+use super::Need::{Has, Room};
+use crate::scene::{Broken, Held, Scene, hold};
 
 checks! {
-    "BAT-EACH" each_entry_has_its_outcome ["C1.5", "C1.6"] needs [LargestBody]
-        "Each message of a batch has the outcome that is true for it";
-        "a batch reports success while one of its messages was refused";
-    "BAT-SPLIT" large_batches_are_whole ["C1.5", "C6.1"] needs []
-        "A batch beyond the limits of broker and client is sent whole";
-        "the end of a large import is missing";
-    "BAT-ACK" failed_acks_are_repeated ["C4.3", "C4.4"] needs [Has(Lease), Control(HarmKind::FailSettlements)]
-        "An ack that failed while its lease holds is done again, and its message does not return";
-        "acks that a broker refused for a moment are forgotten, and their messages are handled twice";
     "CON-LIMIT" prefetch_is_the_limit ["C4.15"] needs []
         "A consumer holds no more unsettled deliveries than its prefetch says";
         "one worker takes the whole queue";
@@ -32,66 +22,6 @@ checks! {
     "CON-MATCH" receipts_match_under_load ["C1.5", "C1.17"] needs []
         "With 64 tasks publishing at once each gets the receipt of its own message";
         "an order is confirmed that was not stored, and another is published twice";
-}
-
-async fn each_entry_has_its_outcome(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let sender = scene.publisher(&place).await?;
-    let largest = sender.capabilities().limits.max_body.unwrap_or_default();
-    let largest = usize::try_from(largest).map_err(|_| Broken::indeterminate("the largest body does not fit here"))?;
-    // Past the engine, which knows the limit and would not ask.
-    let mut producer = RawProducer::open(scene.transport(), &place.channel).await?;
-    let mut messages = sender.drafts(9, &[]);
-    for at in [2, 5] {
-        messages[at].body = vec![0; largest + 1].into();
-    }
-    let outcomes = producer.publish(&scene, messages).await?;
-    for (at, outcome) in outcomes.into_iter().enumerate() {
-        let too_large = at == 2 || at == 5;
-        let right = match &outcome {
-            Some(PublishOutcome::Confirmed(_)) => !too_large,
-            Some(PublishOutcome::Rejected(Rejection::Refused(_))) => too_large,
-            _ => false,
-        };
-        hold!(
-            right,
-            "batch-outcome",
-            "entry {at} of 9, {}too large, ended as {outcome:?}",
-            if too_large { "" } else { "not " }
-        );
-    }
-    scene.judge(|judgement| judgement.none = true);
-    Ok(())
-}
-
-async fn large_batches_are_whole(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let reader = scene.consumer(&place).await?;
-    let sender = scene.publisher(&place).await?;
-    let mut messages = sender.drafts(2_000, &["a", "b"]);
-    messages.extend((0..120).map(|_| sender.draft_of(Some("a"), 60_000)));
-    messages.extend(sender.drafts(800, &["a", "b"]));
-    sender.put(messages).await?;
-    reader.ack_rest().await?;
-    Ok(())
-}
-
-async fn failed_acks_are_repeated(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
-    sender.put(sender.drafts(20, &["a", "b"])).await?;
-    let held =
-        reader.take(20).await.or_else(|broken| if broken.anomaly == "stall" { Ok(Vec::new()) } else { Err(broken) })?;
-    hold!(held.len() == 20, "stall", "20 messages were not delivered");
-    scene.harm(Harm::FailSettlements(7)).await?;
-    for taken in held {
-        let _ = taken.ack();
-    }
-    let report = reader.flush().await?;
-    hold!(report.stale == 0, "ack-forgotten", "acks of valid leases came back stale: {report:?}");
-    scene.heal().await?;
-    let lease = scene.lease().await?.unwrap_or_default();
-    reader.nothing(lease + scene.timings().quiet() / 4, "acked-redelivered").await
 }
 
 async fn prefetch_is_the_limit(scene: Scene) -> Held {

@@ -92,6 +92,7 @@ macro_rules! checks {
 }
 
 mod ack;
+mod batches;
 mod channels;
 mod competing;
 mod dead_letters;
@@ -121,6 +122,7 @@ pub fn all() -> Vec<Check> {
         dead_letters::CHECKS,
         delay::CHECKS,
         competing::CHECKS,
+        batches::CHECKS,
         limits::CHECKS,
         shutdown::CHECKS,
         reconnect::CHECKS,

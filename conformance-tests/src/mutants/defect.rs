@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pontoon_core::driver::{Disposition, Ensure, Extensions, Incoming, Late, Settled, Ticket, Token};
-use pontoon_core::engine::{ConsumerOptions, PublisherOptions};
+use pontoon_core::engine::{ConsumerOptions, Delivery, PublisherOptions};
 use pontoon_core::{Attempt, Capabilities, Channel, Error, Event, Message, MessageId, PublishOutcome, Result, Source};
 
 use super::MutantTransport;
@@ -169,6 +169,9 @@ pub trait Defect: Send + Sync + 'static {
     fn loses_cancelled(&self) -> bool {
         false
     }
+
+    /// Changes what the application sees of deliveries that were taken together.
+    fn taken_together(&self, batch: &mut Vec<Delivery>) {}
 
     /// Changes by when a consumer is drained.
     fn drain(&self, within: Duration) -> Duration {

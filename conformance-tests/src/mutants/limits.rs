@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pontoon_core::driver::{Late, LateKind};
-use pontoon_core::engine::{ConsumerOptions, PublisherOptions};
+use pontoon_core::engine::{ConsumerOptions, Delivery, PublisherOptions};
 use pontoon_core::{
     BrokerId, Channel, Error, ErrorKind, Message, MessageId, PublishOutcome, Receipt, Rejection, Result, Source,
 };
@@ -17,6 +17,7 @@ mutants! {
     "BAT-EACH" AllOk: "an entry that is too large is confirmed with its batch" by ["batch-outcome"];
     "BAT-SPLIT" DropsTheRest: "of a batch of more than 2,500 messages the rest is dropped" by ["lost-confirmed"];
     "BAT-ACK" IgnoresFailed: "acks that failed are forgotten" by ["acked-redelivered"];
+    "BAT-TAKE" KeepsTheLast: "the last of a full batch is acknowledged, and not handed over" by ["lost-confirmed"];
     "CON-LIMIT" TwiceThePrefetch: "twice the prefetch is fetched" by ["prefetch-exceeded"];
     "CON-STALL" FetchesAll: "a large prefetch is taken for none" by ["prefetch-exceeded"];
     "CON-BLOCK" BuffersAll: "what the broker has no room for is confirmed and kept" by ["unbounded", "confirmed-unstored"];
@@ -61,6 +62,19 @@ struct IgnoresFailed;
 impl Defect for IgnoresFailed {
     fn late(&self, _: Seat<'_>, late: Late) -> Option<Late> {
         if matches!(late.kind, LateKind::Failed(_)) { None } else { Some(late) }
+    }
+}
+
+#[derive(Default)]
+struct KeepsTheLast;
+
+impl Defect for KeepsTheLast {
+    fn taken_together(&self, batch: &mut Vec<Delivery>) {
+        if batch.len() >= 3
+            && let Some(last) = batch.pop()
+        {
+            let _ = last.ack();
+        }
     }
 }
 

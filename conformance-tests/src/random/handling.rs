@@ -109,14 +109,23 @@ impl Seat {
     }
 }
 
-/// Handles one delivery after the other until there is nothing more.
+/// Handles one delivery after the other until there is nothing more; one in four handlers takes several at once.
 async fn handle(stage: Stage, consumer: TappedConsumer, can_confirm: bool, mut random: fastrand::Rng) {
-    while let Some(next) = consumer.next().await {
-        // An error is for good; after it comes nothing.
-        let Ok(delivery) = next else { continue };
-        sleep(stage.ms(random.u64(0..40))).await;
-        end(&stage, delivery, can_confirm, &mut random).await;
+    let most = if random.u8(..4) == 0 { random.usize(2..6) } else { 1 };
+    while let Some(deliveries) = take(&consumer, most).await {
+        for delivery in deliveries {
+            sleep(stage.ms(random.u64(0..40))).await;
+            end(&stage, delivery, can_confirm, &mut random).await;
+        }
     }
+}
+
+/// The next deliveries. An error is for good, and after it comes nothing.
+async fn take(consumer: &TappedConsumer, most: usize) -> Option<Vec<TappedDelivery>> {
+    if most > 1 {
+        return consumer.next_batch(most).await.ok().flatten();
+    }
+    Some(vec![consumer.next().await?.ok()?])
 }
 
 async fn end(stage: &Stage, delivery: TappedDelivery, can_confirm: bool, random: &mut fastrand::Rng) {

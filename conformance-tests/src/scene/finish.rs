@@ -72,7 +72,7 @@ impl Scene {
     ) -> Held<DrainEnd> {
         let mut options = ConsumerOptions::default();
         options.retry = pontoon_core::Retry::never();
-        let environment = self.0.environment.clone();
+        let environment = self.run().environment().clone();
         let mut opened = Consumer::open(transport, source.clone(), options.clone(), &environment).await;
         if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
             // A mutant declared it otherwise: it is read as it stands.

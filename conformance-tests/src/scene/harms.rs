@@ -19,7 +19,7 @@ impl Scene {
     /// When it cannot be done: the run is then indeterminate.
     pub async fn harm(&self, harm: Harm) -> Held {
         if let Some(kind) = fault_of(&harm) {
-            self.0.recorder.record(What::Fault { kind });
+            self.recorder().record(What::Fault { kind });
             self.used().harms.push(kind);
         }
         self.control().harm(harm).await.map_err(|error| Broken::indeterminate(format!("{error}")))
@@ -33,7 +33,7 @@ impl Scene {
         self.control().heal().await.map_err(|error| Broken::indeterminate(format!("{error}")))?;
         let healed = std::mem::take(&mut self.used().harms);
         for kind in healed {
-            self.0.recorder.record(What::Heal { kind });
+            self.recorder().record(What::Heal { kind });
         }
         Ok(())
     }
@@ -43,26 +43,26 @@ impl Scene {
         let mut numbers: Vec<u32> = held.iter().map(Taken::consumer).collect();
         numbers.dedup();
         for number in numbers {
-            self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(number) });
+            self.recorder().record(What::Disconnected { handle: Handle::Consumer(number) });
         }
     }
 
     /// Writes down that this consumer was killed.
     pub(crate) fn killed_reader(&self, reader: &Reader) {
-        self.0.recorder.record(What::Disconnected { handle: Handle::Consumer(reader.number()) });
+        self.recorder().record(What::Disconnected { handle: Handle::Consumer(reader.number()) });
     }
 
     /// Writes down that a dead letter was put back.
     pub(crate) fn redriven(&self, place: &Place, id: &MessageId) -> Held {
         let source = SourceName::from(&place.source()?);
-        self.0.recorder.record(What::Redriven { source, message: id.to_string().into() });
+        self.recorder().record(What::Redriven { source, message: id.to_string().into() });
         Ok(())
     }
 
     /// Writes down that so many messages were purged.
     pub(crate) fn purged(&self, place: &Place, count: u64) -> Held {
         let source = SourceName::from(&place.source()?);
-        self.0.recorder.record(What::Purged { source, count });
+        self.recorder().record(What::Purged { source, count });
         Ok(())
     }
 }

@@ -25,13 +25,14 @@ use std::time::Duration;
 use pontoon::Broker;
 use pontoon_core::driver::{AnyTransport, DepthReport, Ensure, Transport};
 use pontoon_core::engine::Environment;
-use pontoon_core::{Capabilities, ChannelKind, Error, ErrorKind, Level, Order, Result, Retry, Source};
+use pontoon_core::{Capabilities, ChannelKind, Error, ErrorKind, EventHook, Level, Order, Result, Retry, Source};
 
 use crate::checks::Check;
 use crate::harness::{Harness, Profile, Site, Timings};
 use crate::history::{FaultKind, Recorder, SourceName, Subscription, What};
 use crate::mutants::{self, Defect};
 use crate::run::Plan;
+use crate::tap::Run;
 
 pub(crate) use broken::hold;
 pub use broken::{Broken, Held};
@@ -55,11 +56,9 @@ struct Inner {
     plan: Plan,
     site: Arc<dyn Site>,
     transport: AnyTransport,
-    recorder: Recorder,
+    /// Its number is part of every name, so that runs never meet.
+    run: Run,
     events: Events,
-    environment: Environment,
-    /// Part of every name, so that runs never meet.
-    run: u64,
     names: AtomicU32,
     publishers: AtomicU32,
     consumers: AtomicU32,
@@ -92,10 +91,8 @@ impl Scene {
             plan,
             site,
             transport,
-            recorder: Recorder::new(),
+            run: Run::new(run, Recorder::new(), environment),
             events,
-            environment,
-            run,
             names: AtomicU32::new(0),
             publishers: AtomicU32::new(0),
             consumers: AtomicU32::new(0),
@@ -138,7 +135,12 @@ impl Scene {
     /// What happened so far, and is judged in the end.
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
-        &self.0.recorder
+        self.0.run.recorder()
+    }
+
+    /// What belongs to this run: its number, its record, its environment.
+    fn run(&self) -> &Run {
+        &self.0.run
     }
 
     /// What the event hook heard.
@@ -188,7 +190,7 @@ impl Scene {
     pub fn place(&self) -> Held<Place> {
         let number = self.0.names.fetch_add(1, Ordering::Relaxed);
         let check = self.0.check.name.to_ascii_lowercase();
-        Ok(Place::new(self.0.profile.kind, &format!("{check}.{:x}.{number}", self.0.run))?)
+        Ok(Place::new(self.0.profile.kind, &format!("{check}.{:x}.{number}", self.run().number()))?)
     }
 
     /// As [`place`](Self::place), always a queue.
@@ -221,13 +223,15 @@ impl Scene {
             used.places.push(place.clone());
             let source = SourceName::from(&place.source()?);
             let earliest = place.subscription.as_ref().is_some_and(|s| s.start == pontoon_core::Start::Earliest);
-            self.0.recorder.record(What::Subscription(Subscription { source, earliest }));
+            self.recorder().record(What::Subscription(Subscription { source, earliest }));
         }
         Ok(())
     }
 
-    fn environment(&self, tap: tap::Tap) -> Environment {
-        self.0.environment.clone().with_hook(Arc::new(tap))
+    /// Where a handle is opened whose events this record hears.
+    fn environment(&self, record: Arc<dyn EventHook>) -> Environment {
+        let tap = tap::Tap { events: self.0.events.clone(), record };
+        self.run().environment().clone().with_hook(Arc::new(tap))
     }
 
     /// How many messages a source holds.

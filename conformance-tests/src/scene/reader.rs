@@ -1,28 +1,24 @@
 //! A consumer that writes down what it does.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use pontoon_core::driver::AnyTransport;
 use pontoon_core::engine::{Consumer, ConsumerOptions, Delivery, DrainReport, FlushReport};
-use pontoon_core::{BrokerId, Error, Source};
+use pontoon_core::{Error, Source};
 use tokio::time::timeout;
 
-use super::tap::{Leases, Tap};
 use super::{Broken, Held, Place, Scene, Taken, hold};
-use crate::history::{
-    Delivery as Delivered, Handle, Payload, Seen, SourceName, Subscribe, What, hash_of, headers_hash,
-};
+use crate::history::Handle;
+use crate::tap::ConsumerRecord;
 
 /// A consumer. Cheap to clone; clones share one stream of deliveries.
 #[derive(Clone, Debug)]
 pub struct Reader {
     scene: Scene,
     consumer: Consumer,
-    number: u32,
+    record: ConsumerRecord,
     source: Source,
-    leases: Leases,
 }
 
 impl Reader {
@@ -34,20 +30,13 @@ impl Reader {
         number: u32,
     ) -> Held<Self> {
         let source = place.source()?;
-        let leases = Leases::default();
-        let tap = Tap {
-            events: scene.events().clone(),
-            recorder: scene.recorder().clone(),
-            handle: Handle::Consumer(number),
-            leases: leases.clone(),
-        };
+        let record = ConsumerRecord::new(scene.run(), number, &source);
         let prefetch = u64::try_from(options.prefetch).ok().filter(|_| !source.channel.order.is_ordered());
-        let subscribe = Subscribe { consumer: number, source: SourceName::from(&source), prefetch };
         let mut opened = source.clone();
         scene.defect().consumer(&mut opened, &mut options);
-        let consumer = Consumer::open(transport, opened, options, &scene.environment(tap)).await?;
-        scene.recorder().record(What::Subscribe(subscribe));
-        Ok(Reader { scene: scene.clone(), consumer, number, source, leases })
+        let consumer = Consumer::open(transport, opened, options, &scene.environment(record.hook())).await?;
+        record.opened(prefetch);
+        Ok(Reader { scene: scene.clone(), consumer, record, source })
     }
 
     pub(super) fn scene(&self) -> &Scene {
@@ -55,7 +44,7 @@ impl Reader {
     }
 
     pub(super) fn number(&self) -> u32 {
-        self.number
+        self.record.number()
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -64,7 +53,7 @@ impl Reader {
 
     /// What the history calls its connection.
     pub(crate) fn handle(&self) -> Handle {
-        Handle::Consumer(self.number)
+        Handle::Consumer(self.number())
     }
 
     /// The engine's consumer, for what is not written down.
@@ -75,32 +64,9 @@ impl Reader {
 
     /// Writes down a delivery that was taken from the engine's consumer.
     pub fn taken(&self, delivery: Delivery) -> Taken {
-        let recorder = self.scene.recorder();
-        let lease = recorder.next_lease();
-        let message = delivery.message();
-        let id = match Payload::read(self.scene.0.run, message) {
-            Seen::Ours(id) | Seen::Corrupt(id) => Some(id),
-            Seen::Foreign => None,
-        };
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(message.id.clone(), lease);
-        let broker_id = delivery.broker_id();
-        let attempt = self.scene.defect().attempt(message, delivery.attempt());
-        recorder.record(What::Deliver(Box::new(Delivered {
-            lease,
-            source: SourceName::from(&self.source),
-            consumer: self.number,
-            id,
-            message: message.id.to_string().into(),
-            key: message.key.as_ref().map(|key| key.as_bytes().into()),
-            hash: hash_of(&message.body),
-            headers: headers_hash(&message.headers),
-            at_least: attempt.at_least,
-            at_most: attempt.at_most,
-            broker_id: (*broker_id != BrokerId::None).then(|| broker_id.to_string().into()),
-            position: None,
-            maybe_duplicate: message.history().maybe_duplicate,
-        })));
-        Taken::new(self.clone(), delivery, lease)
+        let attempt = self.scene.defect().attempt(delivery.message(), delivery.attempt());
+        let record = self.record.handed_out(&delivery, attempt);
+        Taken::new(self.clone(), delivery, record, attempt)
     }
 
     /// The next delivery, which must come.
@@ -123,6 +89,23 @@ impl Reader {
             Ok(Some(Ok(delivery))) => Ok(Some(self.taken(delivery))),
             Ok(Some(Err(error))) => Err(Broken::new("stream-ended", format!("{error:?}"))),
             Ok(None) => Err(Broken::new("stream-ended", "the consumer ended without a word")),
+        }
+    }
+
+    /// Up to so many deliveries at once, if any come in this time.
+    ///
+    /// # Errors
+    /// `stream-ended` when the consumer ended instead.
+    pub async fn batch_within(&self, max: usize, time: Duration) -> Held<Option<Vec<Taken>>> {
+        match timeout(time, self.consumer.next_batch(max)).await {
+            Err(_) => Ok(None),
+            Ok(Ok(Some(batch))) => {
+                let mut batch: Vec<Delivery> = batch.collect();
+                self.scene.defect().taken_together(&mut batch);
+                Ok(Some(batch.into_iter().map(|delivery| self.taken(delivery)).collect()))
+            }
+            Ok(Ok(None)) => Err(Broken::new("stream-ended", "the consumer ended without a word")),
+            Ok(Err(error)) => Err(Broken::new("stream-ended", format!("{error:?}"))),
         }
     }
 
@@ -215,11 +198,9 @@ impl Reader {
     /// # Errors
     /// `stall` when it does not become final.
     pub async fn flush(&self) -> Held<FlushReport> {
-        let recorder = self.scene.recorder();
-        recorder.record(What::Flush { consumer: self.number });
+        let newest = self.record.flush_begins();
         let report = self.scene.in_time("flushing settlements", self.consumer.flush()).await?;
-        let (stale, unknown) = (report.stale, report.unknown);
-        recorder.record(What::Flushed { consumer: self.number, stale, unknown });
+        self.record.flush_ended(newest, report.stale, report.unknown);
         Ok(report)
     }
 
@@ -230,7 +211,7 @@ impl Reader {
     pub async fn drain(&self, within: Duration) -> Held<DrainReport> {
         let within = self.scene.defect().drain(within);
         let report = self.scene.in_time("draining", self.consumer.drain(within)).await?;
-        self.scene.recorder().record(What::Unsubscribe { consumer: self.number });
+        self.record.closed();
         Ok(report)
     }
 }

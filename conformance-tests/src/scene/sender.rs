@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use pontoon_core::driver::AnyTransport;
 use pontoon_core::engine::{Pending, PublishError, Publisher, PublisherOptions, PublisherReport, PublisherStats};
-use pontoon_core::{BrokerId, Capabilities, Delay, Key, Message, Receipt};
+use pontoon_core::{Capabilities, Key, Message, Receipt};
 
-use super::tap::{Leases, Tap};
 use super::{Held, Place, Scene, hold};
-use crate::history::{Handle, Outcome, Payload, Publish, PublishId, Seen, What, hash_of, headers_hash};
+use crate::history::{Handle, Payload, PublishId};
+use crate::tap::{PublisherHook, PublisherRecord};
 
 /// How many bytes a draft's body has.
 const BODY: usize = 64;
@@ -21,6 +21,7 @@ const BODY: usize = 64;
 pub struct Sender {
     scene: Scene,
     publisher: Publisher,
+    record: PublisherRecord,
     number: u32,
     drafts: Arc<AtomicU64>,
 }
@@ -38,14 +39,10 @@ impl Sender {
     ) -> Held<Self> {
         let mut channel = place.channel.clone();
         scene.defect().publisher(&mut channel, &mut options);
-        let tap = Tap {
-            events: scene.events().clone(),
-            recorder: scene.recorder().clone(),
-            handle: Handle::Publisher(number),
-            leases: Leases::default(),
-        };
-        let publisher = Publisher::open(transport, channel, options, &scene.environment(tap)).await?;
-        Ok(Sender { scene: scene.clone(), publisher, number, drafts: Arc::default() })
+        let hook = Arc::new(PublisherHook::new(scene.recorder().clone(), number));
+        let publisher = Publisher::open(transport, channel, options, &scene.environment(hook)).await?;
+        let record = PublisherRecord::opened(scene.run(), number, publisher.channel());
+        Ok(Sender { scene: scene.clone(), publisher, record, number, drafts: Arc::default() })
     }
 
     /// The next message of this publisher, of the usual size. Messages are published in the order they are drafted, or
@@ -60,7 +57,7 @@ impl Sender {
     pub fn draft_of(&self, key: Option<&str>, len: usize) -> Message {
         let counter = self.drafts.fetch_add(1, Ordering::Relaxed);
         let id = PublishId { publisher: self.number, counter };
-        Payload { run: self.scene.0.run, id, key: key.map(Key::from) }.message(len)
+        Payload { run: self.scene.run().number(), id, key: key.map(Key::from) }.message(len)
     }
 
     /// The next messages, their keys in turn.
@@ -181,42 +178,12 @@ impl Sender {
 
     /// Writes down that a message is about to be published.
     pub(crate) fn begin(&self, message: &Message) -> Option<PublishId> {
-        let Seen::Ours(id) = Payload::read(self.scene.0.run, message) else { return None };
-        let recorder = self.scene.recorder();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let due = message.delay().map(|delay| match delay {
-            Delay::For(delay) => recorder.now().saturating_add(nanos(delay)),
-            Delay::Until(then) => {
-                recorder.now().saturating_add(nanos(then.duration_since(SystemTime::now()).unwrap_or_default()))
-            }
-        });
-        recorder.record(What::Publish(Box::new(Publish {
-            id,
-            channel: self.publisher.channel().name.as_str().into(),
-            message: message.id.to_string().into(),
-            key: message.key.as_ref().map(|key| key.as_bytes().into()),
-            hash: hash_of(&message.body),
-            headers: headers_hash(&message.headers),
-            due,
-            ttl: message.ttl().map(nanos),
-            priority: message.priority(),
-        })));
-        Some(id)
+        self.record.begin(message)
     }
 
     /// Writes down how a publish ended.
     pub(crate) fn end(&self, id: Option<PublishId>, outcome: &Ended) {
-        let Some(id) = id else { return };
-        let outcome = match outcome {
-            Ok(receipt) => Outcome::Ok {
-                broker_id: (receipt.broker_id != BrokerId::None).then(|| receipt.broker_id.to_string().into()),
-                position: None,
-                routed: receipt.routed,
-            },
-            Err(PublishError::Rejected { .. }) => Outcome::Fail,
-            Err(PublishError::Unknown { .. }) => Outcome::Unknown,
-        };
-        self.scene.recorder().record(What::Published { id, outcome });
+        self.record.end(id, outcome);
     }
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use pontoon_core::driver::Settled;
 use pontoon_core::engine::{Delivery, Lease};
-use pontoon_core::{Attempt, ErrorKind, Message, MessageId, ReasonKind, Result};
+use pontoon_core::{Attempt, Message, MessageId, ReasonKind, Result};
 
 use super::Reader;
-use crate::history::{Answer, End as Recorded, LeaseId, What};
+use crate::history::End as Recorded;
+use crate::tap::LeaseRecord;
 
 /// How a delivery ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +33,15 @@ pub enum End {
 pub struct Taken {
     reader: Reader,
     delivery: Option<Delivery>,
-    lease: LeaseId,
+    record: LeaseRecord,
     message: Message,
     attempt: Attempt,
 }
 
 impl Taken {
-    pub(super) fn new(reader: Reader, delivery: Delivery, lease: LeaseId) -> Self {
+    pub(super) fn new(reader: Reader, delivery: Delivery, record: LeaseRecord, attempt: Attempt) -> Self {
         let message = delivery.message().clone();
-        let attempt = reader.scene().defect().attempt(&message, delivery.attempt());
-        Taken { reader, delivery: Some(delivery), lease, message, attempt }
+        Taken { reader, delivery: Some(delivery), record, message, attempt }
     }
 
     /// The message.
@@ -134,8 +134,7 @@ impl Taken {
             End::DeadLetter(reason, _) => Recorded::DeadLetter(*reason),
             End::Drop => Recorded::Drop,
         };
-        let recorder = self.reader.scene().recorder().clone();
-        recorder.record(What::Settle { lease: self.lease, end: recorded });
+        self.record.begin(recorded);
         // A mutant may end it otherwise than the history says: that is the point.
         let answer = match self.reader.scene().defect().end(self.reader.source(), &self.message, end) {
             End::Ack => delivery.ack(),
@@ -148,11 +147,7 @@ impl Taken {
                 Settled::Recorded
             }
         };
-        let told = match answer {
-            Settled::Recorded => Answer::Recorded,
-            Settled::Stale => Answer::Stale,
-        };
-        recorder.record(What::Settled { lease: self.lease, answer: told });
+        self.record.settled(answer);
         answer
     }
 
@@ -162,17 +157,10 @@ impl Taken {
     /// Of the engine: unsupported, stale, unknown.
     pub async fn ack_confirmed(mut self) -> Result<()> {
         let Some(delivery) = self.delivery.take() else { return Ok(()) };
-        let recorder = self.reader.scene().recorder().clone();
-        recorder.record(What::Settle { lease: self.lease, end: Recorded::Ack });
+        self.record.begin(Recorded::Ack);
         self.reader.scene().defect().confirming();
         let ended = delivery.ack_confirmed().await;
-        let answer = match &ended {
-            Ok(()) => Answer::Done,
-            Err(error) if error.kind() == ErrorKind::Stale => Answer::Stale,
-            Err(error) if error.kind() == ErrorKind::Unsupported => Answer::Refused,
-            Err(_) => Answer::Unknown,
-        };
-        recorder.record(What::Settled { lease: self.lease, answer });
+        self.record.confirmed(&ended);
         ended
     }
 

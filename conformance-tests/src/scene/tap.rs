@@ -1,49 +1,15 @@
 //! Between the engine's events and what is written down.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use pontoon_core::{Event, EventHook, EventKind, MessageId};
+use pontoon_core::{Event, EventHook, EventKind};
 
 use super::Events;
-use crate::history::{Answer, Handle, LeaseId, Recorder, SourceName, What};
 
-/// Which lease a consumer last had of each message.
-pub(super) type Leases = Arc<Mutex<HashMap<MessageId, LeaseId>>>;
-
-/// The event hook of one handle.
+/// The event hook of one handle: first the check hears, then the record.
 pub(super) struct Tap {
     pub(super) events: Events,
-    pub(super) recorder: Recorder,
-    pub(super) handle: Handle,
-    pub(super) leases: Leases,
-}
-
-impl Tap {
-    fn lease(&self, id: &MessageId) -> Option<LeaseId> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
-    }
-
-    fn translate(&self, event: &Event<'_>) -> Option<What> {
-        Some(match event {
-            Event::Disconnected { .. } => What::Disconnected { handle: self.handle },
-            Event::Reconnected { .. } => What::Connected { handle: self.handle },
-            Event::LeaseLost { id, .. } => What::LeaseLost { lease: self.lease(id)? },
-            Event::Stale { id, .. } => What::Late { lease: self.lease(id)?, answer: Answer::Stale },
-            Event::DeadLettered { source, id, reason, .. } => What::DeadLettered {
-                source: SourceName::from(*source),
-                message: id.to_string().into(),
-                reason: Some(*reason),
-            },
-            Event::Dropped { source, id, reason } => {
-                What::Dropped { source: SourceName::from(*source), message: id.to_string().into(), reason: *reason }
-            }
-            Event::OrderSpilled { source, id } => {
-                What::Spilled { source: SourceName::from(*source), message: id.to_string().into() }
-            }
-            _ => return None,
-        })
-    }
+    pub(super) record: Arc<dyn EventHook>,
 }
 
 impl EventHook for Tap {
@@ -53,10 +19,8 @@ impl EventHook for Tap {
 
     fn on_event(&self, event: &Event<'_>) {
         // What a mutant keeps from the application, the history must not know either.
-        if self.events.hear(event)
-            && let Some(what) = self.translate(event)
-        {
-            self.recorder.record(what);
+        if self.events.hear(event) && self.record.wants(event.kind()) {
+            self.record.on_event(event);
         }
     }
 }

@@ -1,75 +1,39 @@
 //! A delivery whose settlement is written down.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pontoon_core::driver::Settled;
 use pontoon_core::engine::{Delivery, Lease};
-use pontoon_core::{ErrorKind, Message, ReasonKind, Result};
+use pontoon_core::{Message, ReasonKind, Result};
 
-use super::hook::ConsumerHook;
-use super::{Run, broker_name, key_name};
-use crate::history::{
-    Answer, Delivery as Delivered, End, LeaseId, Nanos, Payload, PublishId, Seen, SourceName, What, hash_of,
-    headers_hash,
-};
+use super::publishing::nanos;
+use super::{ConsumerRecord, LeaseRecord};
+use crate::history::{End, LeaseId, PublishId};
 
 /// One delivery of a run. Settling it consumes it; dropped unsettled it is released, which is recorded too.
 #[must_use = "a delivery dropped unsettled is released and comes again"]
 pub struct TappedDelivery {
-    run: Run,
-    hook: Arc<ConsumerHook>,
     /// `None` when it is settled.
     inner: Option<Delivery>,
-    lease: LeaseId,
-    id: Option<PublishId>,
-    message: String,
+    record: LeaseRecord,
 }
 
 impl TappedDelivery {
-    pub(super) fn handed_out(
-        run: &Run,
-        consumer: u32,
-        source: &SourceName,
-        hook: Arc<ConsumerHook>,
-        delivery: Delivery,
-    ) -> Self {
-        let lease = run.recorder().next_lease();
-        let message = delivery.message();
-        let id = match Payload::read(run.number(), message) {
-            Seen::Ours(id) | Seen::Corrupt(id) => Some(id),
-            Seen::Foreign => None,
-        };
-        let name = message.id.to_string();
-        run.recorder().record(What::Deliver(Box::new(Delivered {
-            lease,
-            source: source.clone(),
-            consumer,
-            id,
-            message: name.as_str().into(),
-            key: key_name(message.key.as_ref()),
-            hash: hash_of(&message.body),
-            headers: headers_hash(&message.headers),
-            at_least: delivery.attempt().at_least,
-            at_most: delivery.attempt().at_most,
-            broker_id: broker_name(delivery.broker_id()),
-            position: None,
-            maybe_duplicate: message.history().maybe_duplicate,
-        })));
-        hook.handed_out(&name, lease, delivery.attempt().at_least);
-        TappedDelivery { run: run.clone(), hook, inner: Some(delivery), lease, id, message: name }
+    pub(super) fn handed_out(consumer: &ConsumerRecord, delivery: Delivery) -> Self {
+        let record = consumer.handed_out(&delivery, delivery.attempt());
+        TappedDelivery { inner: Some(delivery), record }
     }
 
     /// The name of its lease in the history.
     #[must_use]
     pub fn lease_id(&self) -> LeaseId {
-        self.lease
+        self.record.lease()
     }
 
     /// Which message of the run it is; `None` when it is none.
     #[must_use]
     pub fn id(&self) -> Option<PublishId> {
-        self.id
+        self.record.id()
     }
 
     /// The delivery beneath.
@@ -90,7 +54,7 @@ impl TappedDelivery {
     pub fn extend(&self, by: Duration) -> pontoon::Result<Settled> {
         let answer = self.inner().lease().extend(by);
         if matches!(answer, Ok(Settled::Recorded)) {
-            self.run.recorder().record(What::Extended { lease: self.lease, by: nanos(by) });
+            self.record.extended(by);
         }
         answer
     }
@@ -101,23 +65,11 @@ impl TappedDelivery {
         self.inner().lease()
     }
 
-    /// Records that it is about to be settled.
-    fn begin(&mut self, end: End) -> Option<Delivery> {
-        let delivery = self.inner.take()?;
-        self.run.recorder().record(What::Settle { lease: self.lease, end });
-        self.hook.settling(&self.message, self.lease, end);
-        Some(delivery)
-    }
-
-    fn answered(&self, answer: Answer) {
-        self.hook.settled(&self.message, self.lease, answer == Answer::Recorded);
-        self.run.recorder().record(What::Settled { lease: self.lease, answer });
-    }
-
     fn settle(&mut self, end: End, how: impl FnOnce(Delivery) -> Settled) -> Settled {
-        let Some(delivery) = self.begin(end) else { return Settled::Stale };
+        let Some(delivery) = self.inner.take() else { return Settled::Stale };
+        self.record.begin(end);
         let settled = how(delivery);
-        self.answered(if settled == Settled::Recorded { Answer::Recorded } else { Answer::Stale });
+        self.record.settled(settled);
         settled
     }
 
@@ -131,14 +83,10 @@ impl TappedDelivery {
     /// # Errors
     /// As [`Delivery::ack_confirmed`].
     pub async fn ack_confirmed(mut self) -> Result<()> {
-        let Some(delivery) = self.begin(End::Ack) else { return Ok(()) };
+        let Some(delivery) = self.inner.take() else { return Ok(()) };
+        self.record.begin(End::Ack);
         let result = delivery.ack_confirmed().await;
-        self.answered(match &result {
-            Ok(()) => Answer::Done,
-            Err(error) if error.kind() == ErrorKind::Unsupported => Answer::Refused,
-            Err(error) if error.kind() == ErrorKind::Stale => Answer::Stale,
-            Err(_) => Answer::Unknown,
-        });
+        self.record.confirmed(&result);
         result
     }
 
@@ -178,10 +126,6 @@ impl Drop for TappedDelivery {
 
 impl std::fmt::Debug for TappedDelivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TappedDelivery").field("lease", &self.lease).field("id", &self.id).finish()
+        f.debug_struct("TappedDelivery").field("record", &self.record).finish()
     }
-}
-
-fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use pontoon_core::driver::{AnyTransport, DepthReport, Transport};
 use pontoon_core::engine::{Consumer, ConsumerOptions};
-use pontoon_core::{Channel, DeadLetterInfo, DeadLetterPolicy, Message, Result, Source};
+use pontoon_core::{Channel, DeadLetterPolicy, Result, Source};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Run, key_name};
-use crate::history::{DeadLetter, DrainEnd, Name, Payload, Seen, SourceName, What, hash_of, headers_hash};
+use super::Run;
+use super::letters::found_dead;
+use crate::history::{DrainEnd, Name, SourceName, What};
 
 /// How long the end of a run is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +85,7 @@ pub async fn read_dead_letters(
             Ok(None) => break DrainEnd::Deadline,
             Ok(Some(delivery)) => {
                 let delivery = delivery?;
-                let letter = dead_letter(run, &name, delivery.message());
-                run.recorder().record(What::DeadLetter(Box::new(letter)));
+                found_dead(run, &name, delivery.message());
                 let _ = delivery.ack();
             }
         }
@@ -96,32 +96,4 @@ pub async fn read_dead_letters(
     let _ = consumer.drain(patience.deadline).await;
     run.recorder().record(What::Drained { source: SourceName { channel: name, subscription: None }, end });
     Ok(end)
-}
-
-fn dead_letter(run: &Run, channel: &Name, message: &Message) -> DeadLetter {
-    let history = message.history();
-    let unknown = DeadLetterInfo::unknown();
-    let info = history.dead_letter.as_deref().unwrap_or(&unknown);
-    let subscription = info.subscription.as_deref().map(Name::from);
-    let source = info.channel.as_deref().map(|channel| SourceName { channel: channel.into(), subscription });
-    let id = match Payload::read(run.number(), message) {
-        Seen::Ours(id) | Seen::Corrupt(id) => Some(id),
-        Seen::Foreign => None,
-    };
-    DeadLetter {
-        channel: channel.clone(),
-        source,
-        id,
-        message: message.id.to_string().into(),
-        key: key_name(message.key.as_ref()),
-        hash: hash_of(&message.body),
-        headers: headers_hash(&message.headers),
-        reason: info.reason,
-        error_len: info.error.as_ref().map(|error| error.len() as u64),
-        at_least: info.attempts.map(|attempts| attempts.at_least),
-        at_most: info.attempts.and_then(|attempts| attempts.at_most),
-        first_failure_ms: run.since_start(info.first_failure_ms),
-        last_failure_ms: run.since_start(info.last_failure_ms),
-        hops: history.hops,
-    }
 }

@@ -8,9 +8,15 @@ use pontoon_core::{ErrorStatus, Event, EventHook, EventKind};
 use crate::history::{Answer, End, Handle, LeaseId, Recorder, SourceName, What};
 
 /// The hook of one publisher.
-pub(super) struct PublisherHook {
-    pub(super) recorder: Recorder,
-    pub(super) handle: Handle,
+pub(crate) struct PublisherHook {
+    recorder: Recorder,
+    handle: Handle,
+}
+
+impl PublisherHook {
+    pub(crate) fn new(recorder: Recorder, number: u32) -> Self {
+        PublisherHook { recorder, handle: Handle::Publisher(number) }
+    }
 }
 
 impl EventHook for PublisherHook {
@@ -38,7 +44,7 @@ fn connection(recorder: &Recorder, handle: Handle, event: &Event<'_>) {
 }
 
 /// The hook of one consumer. It knows which leases its consumer handed out, since the engine's events name messages.
-pub(super) struct ConsumerHook {
+pub(crate) struct ConsumerHook {
     recorder: Recorder,
     consumer: u32,
     leases: Mutex<Leases>,
@@ -69,6 +75,16 @@ struct Unsettled {
     doubted: bool,
 }
 
+/// A failure that this attempt counts was not late. Where it counts fewer than there were, nobody knows which.
+fn counted(settled: &mut Vec<Unsettled>, at_least: u32) {
+    let failed = |one: &Unsettled| matches!(one.end, End::Retry { .. }) && one.at_least < at_least;
+    let failures: Vec<u32> = settled.iter().filter(|one| failed(one)).map(|one| one.at_least).collect();
+    let before = failures.iter().min().copied().unwrap_or(at_least);
+    if failures.len() as u64 <= u64::from(at_least - before) {
+        settled.retain(|one| !failed(one));
+    }
+}
+
 impl ConsumerHook {
     pub(super) fn new(recorder: Recorder, consumer: u32) -> Self {
         ConsumerHook { recorder, consumer, leases: Mutex::default() }
@@ -81,9 +97,8 @@ impl ConsumerHook {
     pub(super) fn handed_out(&self, message: &str, lease: LeaseId, at_least: u32) {
         let mut leases = self.leases();
         leases.at_least.insert(lease, at_least);
-        // A failure that is counted was not late.
         if let Some(settled) = leases.settled.get_mut(message) {
-            settled.retain(|one| !matches!(one.end, End::Retry { .. }) || one.at_least >= at_least);
+            counted(settled, at_least);
         }
         let lost = match leases.lost.get_mut(message) {
             Some(count) if *count > 0 => {
@@ -276,5 +291,17 @@ mod tests {
             rig.hook.on_event(&Event::Stale { source: &rig.source, id: &MessageId::from("m") });
             assert_eq!(late(&rig), expected, "attempt {attempt}");
         }
+        // Two failed, and one is counted.
+        let rig = Rig::new();
+        for attempt in [1, 1, 2] {
+            let lease = rig.hook.recorder.next_lease();
+            rig.hook.handed_out("m", lease, attempt);
+            if attempt == 1 {
+                rig.hook.settling("m", lease, End::Retry { after: None });
+                rig.hook.settled("m", lease, true);
+            }
+        }
+        rig.hook.on_event(&Event::Stale { source: &rig.source, id: &MessageId::from("m") });
+        assert!(late(&rig), "it may have been either");
     }
 }

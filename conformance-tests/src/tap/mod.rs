@@ -5,10 +5,13 @@
 //! [`TappedConsumer`]s on any transport. [`drain_source`] and [`read_dead_letters`] end a run.
 
 mod consumer;
+mod consuming;
 mod delivery;
 mod drain;
 mod hook;
+mod letters;
 mod publisher;
+mod publishing;
 mod spec;
 
 use std::sync::Arc;
@@ -18,9 +21,13 @@ use pontoon_core::Moment;
 use pontoon_core::engine::Environment;
 
 pub use consumer::TappedConsumer;
+pub(crate) use consuming::{ConsumerRecord, LeaseRecord};
 pub use delivery::TappedDelivery;
 pub use drain::{Patience, drain_source, read_dead_letters};
+pub(crate) use hook::PublisherHook;
+pub(crate) use letters::found_dead;
 pub use publisher::TappedPublisher;
+pub(crate) use publishing::PublisherRecord;
 pub use spec::Spec;
 
 use crate::history::{Name, Recorder};

@@ -9,14 +9,15 @@ use pontoon_core::engine::{Pending, PublishError, PublishResult, Publisher, Publ
 use pontoon_core::{Channel, Message, Result};
 
 use super::hook::PublisherHook;
-use super::{Run, Spec, broker_name};
-use crate::history::{Handle, Outcome, PublishId, What};
+use super::{PublisherRecord, Run, Spec};
+use crate::history::PublishId;
 
 /// A publisher of a run. Clones are the same publisher. Its issue order is the order of its counter as long as one task
 /// at a time publishes through it.
 #[derive(Clone, Debug)]
 pub struct TappedPublisher {
     run: Run,
+    record: PublisherRecord,
     inner: Publisher,
     number: u32,
     issued: Arc<AtomicU64>,
@@ -34,11 +35,11 @@ impl TappedPublisher {
         options: PublisherOptions,
     ) -> Result<TappedPublisher> {
         let number = run.next_handle();
-        let hook = PublisherHook { recorder: run.recorder().clone(), handle: Handle::Publisher(number) };
+        let hook = PublisherHook::new(run.recorder().clone(), number);
         let environment = run.environment().clone().with_hook(Arc::new(hook));
         let inner = Publisher::open(transport, channel, options, &environment).await?;
-        run.recorder().record(What::Connected { handle: Handle::Publisher(number) });
-        Ok(TappedPublisher { run: run.clone(), inner, number, issued: Arc::default() })
+        let record = PublisherRecord::opened(run, number, inner.channel());
+        Ok(TappedPublisher { run: run.clone(), record, inner, number, issued: Arc::default() })
     }
 
     /// Its number in the run.
@@ -55,20 +56,17 @@ impl TappedPublisher {
 
     fn issue(&self, spec: &Spec) -> (PublishId, Message) {
         let id = PublishId { publisher: self.number, counter: self.issued.fetch_add(1, Ordering::Relaxed) };
-        let (message, publish) = spec.issue(&self.run, id, self.inner.channel().name.as_str());
-        self.run.recorder().record(What::Publish(Box::new(publish)));
-        (id, message)
+        (id, self.begin(id, spec))
+    }
+
+    fn begin(&self, id: PublishId, spec: &Spec) -> Message {
+        let message = spec.message(&self.run, id);
+        let _ = self.record.begin(&message);
+        message
     }
 
     fn ended(&self, id: PublishId, outcome: &PublishResult) {
-        let outcome = match outcome {
-            Ok(receipt) => {
-                Outcome::Ok { broker_id: broker_name(&receipt.broker_id), position: None, routed: receipt.routed }
-            }
-            Err(PublishError::Rejected { .. }) => Outcome::Fail,
-            Err(PublishError::Unknown { .. }) => Outcome::Unknown,
-        };
-        self.run.recorder().record(What::Published { id, outcome });
+        self.record.end(Some(id), outcome);
     }
 
     /// Publishes one message and waits for its outcome. Dropping the future leaves it without an end in the record.
@@ -115,8 +113,7 @@ impl TappedPublisher {
 
     /// Publishes a message that came back once more, under the identity that it has.
     pub async fn publish_again(&self, id: PublishId, spec: &Spec) -> PublishResult {
-        let (message, publish) = spec.issue(&self.run, id, self.inner.channel().name.as_str());
-        self.run.recorder().record(What::Publish(Box::new(publish)));
+        let message = self.begin(id, spec);
         let outcome = self.inner.publish(message).await;
         self.ended(id, &outcome);
         outcome

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pontoon_core::{Delay, HeaderValue, Key, Message};
 
-use super::{Run, key_name};
-use crate::history::{Nanos, Payload, Publish, PublishId, hash_of, headers_hash};
+use super::Run;
+use crate::history::{Payload, PublishId};
 
 /// One message to be published: everything but who publishes it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,8 +31,8 @@ impl Spec {
         Spec { key: Some(key.into()), ..Spec::default() }
     }
 
-    /// The message, and what the history says of it when it is issued now.
-    pub(super) fn issue(&self, run: &Run, id: PublishId, channel: &str) -> (Message, Publish) {
+    /// The message, as this publisher's next.
+    pub(super) fn message(&self, run: &Run, id: PublishId) -> Message {
         let payload = Payload { run: run.number(), id, key: self.key.clone() };
         let mut message = payload.message(self.len);
         for (name, value) in &self.headers {
@@ -47,18 +47,6 @@ impl Spec {
         if let Some(priority) = self.priority {
             message = message.with_priority(priority);
         }
-        let nanos = |duration: Duration| Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX);
-        let publish = Publish {
-            id,
-            channel: channel.into(),
-            message: payload.message_id().into(),
-            key: key_name(self.key.as_ref()),
-            hash: hash_of(&message.body),
-            headers: headers_hash(&message.headers),
-            due: self.delay.map(|delay| run.recorder().now().saturating_add(nanos(delay))),
-            ttl: self.ttl.map(nanos),
-            priority: self.priority,
-        };
-        (message, publish)
+        message
     }
 }

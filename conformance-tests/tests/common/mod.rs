@@ -31,6 +31,8 @@ impl Harness for Memory {
         Box::pin(async move {
             let mut config = MemoryConfig::default();
             config.seed = Some(seed);
+            // Some of one key are fetched ahead and wait in the client, as with most brokers.
+            config.key_window = 4;
             config.max_messages = 5_000;
             config.max_body = 1 << 20;
             Ok(Arc::new(Server(MemoryServer::new(config))) as Arc<dyn Site>)

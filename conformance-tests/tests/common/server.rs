@@ -43,6 +43,7 @@ impl Harness for Server {
                 .in_this_program()
                 .with_beat(BEAT.mul_f64(self.timings().scale))
                 .with_setting("lease", "2s")
+                .with_setting("key_window", "4")
                 .with_setting("max_messages", "5000")
                 .with_setting("max_body", "1MiB");
             let server = tokio::task::spawn_blocking(|| MemoryServer::start(options)).await.map_err(gone)??;
