@@ -19,7 +19,8 @@ pub(crate) use member::{Members, Reading};
 
 use crate::RedisConfig;
 use crate::link::Link;
-use crate::resp::command;
+use crate::resp::{Value, command};
+use crate::scripts::JOIN;
 use crate::socket::Socket;
 use member::Member;
 use shared::Shared;
@@ -48,16 +49,17 @@ pub(crate) async fn open(
 /// Gets the lease of a consumer of an unordered channel, which lasts as long as somebody extends it; an ordered channel's
 /// belongs to its streams. Gives the server's time in milliseconds.
 async fn join(member: &Member, socket: &mut Socket) -> Result<u64> {
-    if !member.reading.ordered {
-        let key = member.reading.lease_key(0, &member.name);
-        let lease = member.reading.lease.as_millis().to_string();
-        command(socket.out(), &[b"SET", key.as_bytes(), member.name.as_bytes(), b"PX", lease.as_bytes()]);
+    let reading = &member.reading;
+    let lease = reading.lease.as_millis().to_string();
+    if reading.ordered {
+        command(socket.out(), &[b"TIME"]);
+    } else {
+        JOIN.call(socket.out(), &[&reading.lease_key(0, &member.name)], &[member.name.as_bytes(), lease.as_bytes()]);
     }
-    command(socket.out(), &[b"TIME"]);
-    if !member.reading.ordered {
-        socket.answer("open consumer").await?;
-    }
-    let time = socket.answer("open consumer").await?;
-    let part = |at: usize| time.list().get(at).and_then(crate::resp::Value::int).unwrap_or_default().unsigned_abs();
-    Ok(part(0) * 1_000 + part(1) / 1_000)
+    let told = socket.answer("open consumer").await?;
+    let number = |value: &Value| value.int().unwrap_or_default().unsigned_abs();
+    Ok(match told.list() {
+        [seconds, micros] => number(seconds) * 1_000 + number(micros) / 1_000,
+        _ => number(&told),
+    })
 }

@@ -12,13 +12,14 @@ pub(crate) const DEPTH: Script = script!("common.lua", "depth.lua");
 pub(crate) const ENSURE: Script = script!("ensure.lua");
 pub(crate) const ENSURE_DEAD: Script = script!("ensure_dead.lua");
 pub(crate) const EXTEND: Script = script!("extend.lua");
+pub(crate) const JOIN: Script = script!("allow_oom.lua", "common.lua", "join.lua");
 pub(crate) const LEAVE: Script = script!("leave.lua");
-pub(crate) const OWN: Script = script!("common.lua", "own.lua");
+pub(crate) const OWN: Script = script!("allow_oom.lua", "common.lua", "own.lua");
 pub(crate) const PURGE: Script = script!("common.lua", "purge.lua");
 pub(crate) const RELEASE: Script = script!("release.lua");
 pub(crate) const REPLACE: Script = script!("put.lua", "replace.lua");
 pub(crate) const SETTLE: Script = script!("settle.lua");
-pub(crate) const SWEEP: Script = script!("common.lua", "sweep.lua");
+pub(crate) const SWEEP: Script = script!("allow_oom.lua", "common.lua", "sweep.lua");
 
 /// A script. Its head says what it takes and what it returns.
 #[derive(Clone, Copy, Debug)]
