@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
-use pontoon_conformance::harness::{Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
+use pontoon_conformance::harness::{BrokerProcess, Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
 use pontoon_conformance::proxy::Direction;
 use pontoon_core::driver::{AnyTransport, BoxFuture, Transport};
 use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
 use pontoon_rabbitmq::{RabbitConfig, RabbitConnections, RabbitTransport};
 
-/// The brokers, by the names of their profiles, and where each one is.
-const BROKERS: [(&str, &str); 2] = [("4.0", "PONTOON_RABBITMQ_URL"), ("3.10", "PONTOON_RABBITMQ_OLD_URL")];
+/// The brokers: the version in the names of their profiles, where each one is, and what `cargo xtask brokers` calls it.
+const BROKERS: [(&str, &str, &str); 2] =
+    [("4.0", "PONTOON_RABBITMQ_URL", "rabbitmq"), ("3.10", "PONTOON_RABBITMQ_OLD_URL", "rabbitmq-old")];
 
 struct Rabbit;
 
@@ -21,6 +22,8 @@ struct Node {
     direct: RabbitConfig,
     proxied: RabbitConfig,
     proxy: Proxy,
+    /// Its process, where nobody else uses it: in storms.
+    process: Option<BrokerProcess>,
 }
 
 impl Harness for Rabbit {
@@ -33,7 +36,7 @@ impl Harness for Rabbit {
             let name = |kind| format!("rabbitmq-{version}-{kind}");
             [Profile::new(name("quorum"), ChannelKind::Queue), Profile::new(name("topic"), ChannelKind::Topic)]
         };
-        BROKERS.into_iter().flat_map(|(version, _)| of(version)).collect()
+        BROKERS.into_iter().flat_map(|(version, ..)| of(version)).collect()
     }
 
     fn timings(&self) -> Timings {
@@ -42,8 +45,8 @@ impl Harness for Rabbit {
 
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
         Box::pin(async move {
-            let place = BROKERS.iter().find(|(version, _)| profile.name.contains(&format!("-{version}-")));
-            let Some((_, variable)) = place else { return Err(no_broker("no broker has this profile")) };
+            let place = BROKERS.iter().find(|(version, ..)| profile.name.contains(&format!("-{version}-")));
+            let Some((_, variable, name)) = place else { return Err(no_broker("no broker has this profile")) };
             let url = std::env::var(variable).map_err(|_| {
                 no_broker(variable)
                     .with_help("run `cargo xtask brokers up rabbitmq rabbitmq-old` and `cargo xtask brokers env`")
@@ -57,7 +60,8 @@ impl Harness for Rabbit {
                 .map_err(|cause| no_broker("no proxy").with_source(cause))?;
             let mut proxied = direct.clone();
             proxied.nodes = vec![(proxy.address().ip().to_string(), proxy.address().port())];
-            Ok(Arc::new(Node { direct, proxied, proxy }) as Arc<dyn Site>)
+            let process = BrokerProcess::named(name);
+            Ok(Arc::new(Node { direct, proxied, proxy, process }) as Arc<dyn Site>)
         })
     }
 }
@@ -88,6 +92,22 @@ impl Site for Node {
 }
 
 impl Node {
+    /// What is done to the way there, or as an administrator.
+    async fn hurt_way(&self, harm: Harm) -> Result<()> {
+        match harm {
+            Harm::Cut => self.proxy.cut(),
+            Harm::HalfOpen => self.proxy.hush(true),
+            Harm::LoseReplies(times) => self.proxy.lose(Direction::Reply, times),
+            Harm::BreakPublishing(times) => self.proxy.break_off(times),
+            Harm::Delete(channel) => self.delete(&channel).await?,
+            other => {
+                let words = format!("a broker that others use cannot be made to do that: {}", other.kind());
+                return Err(Error::new(ErrorKind::Unsupported, "hurt broker", words));
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes what a channel of a check consists of, as an administrator would: not through the proxy. What is not
     /// there is deleted already.
     async fn delete(&self, channel: &str) -> Result<()> {
@@ -108,22 +128,20 @@ impl Node {
 
 impl Control for Node {
     fn offers(&self, harm: HarmKind) -> bool {
-        use HarmKind::{BreakPublishing, Cut, Delete, HalfOpen, LoseReplies};
-        matches!(harm, Cut | HalfOpen | LoseReplies | BreakPublishing | Delete)
+        use HarmKind::{BreakPublishing, Cut, Delete, HalfOpen, LoseReplies, Pause, Restart};
+        match harm {
+            Cut | HalfOpen | LoseReplies | BreakPublishing | Delete => true,
+            Pause | Restart => self.process.is_some(),
+            _ => false,
+        }
     }
 
     fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            match harm {
-                Harm::Cut => self.proxy.cut(),
-                Harm::HalfOpen => self.proxy.hush(true),
-                Harm::LoseReplies(times) => self.proxy.lose(Direction::Reply, times),
-                Harm::BreakPublishing(times) => self.proxy.break_off(times),
-                Harm::Delete(channel) => self.delete(&channel).await?,
-                other => {
-                    let words = format!("a broker that others use cannot be made to do that: {}", other.kind());
-                    return Err(Error::new(ErrorKind::Unsupported, "hurt broker", words));
-                }
+            match (harm, &self.process) {
+                (Harm::Pause, Some(process)) => process.pause().await?,
+                (Harm::Restart, Some(process)) => process.restart().await?,
+                (harm, _) => self.hurt_way(harm).await?,
             }
             Ok(())
         })
@@ -132,7 +150,10 @@ impl Control for Node {
     fn heal(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             self.proxy.heal();
-            Ok(())
+            match &self.process {
+                Some(process) => process.resume().await,
+                None => Ok(()),
+            }
         })
     }
 
