@@ -296,3 +296,50 @@ async fn equal_payloads_in_retry_at_once_all_arrive() {
         reader.close().await;
     }
 }
+
+#[tokio::test]
+async fn shards_keep_the_order_of_each_key_also_for_the_next_owner() {
+    const KEYS: usize = 40;
+    for url in urls() {
+        let mut channel = queue("shards");
+        channel.order = pontoon_core::Order::FallBehind;
+        channel.shards = Some(4);
+        let transport = connect(&url, LEASE).await;
+        declare(&transport, &channel, &[]).await;
+        let all = (0..KEYS * 10)
+            .map(|n| Message::new(n.to_string()).with_id(format!("m{n}")).with_key(format!("k{}", n % KEYS)));
+        assert!(publish(&transport, &channel, all.collect()).await.iter().all(PublishOutcome::is_confirmed));
+        let mut other = Other::at(&url);
+        let lengths: Vec<u64> = (0..4)
+            .map(|shard| other.ask(&["XLEN", &format!("{{{}}}--shard-{shard}", channel.name)]).parse().unwrap())
+            .collect();
+        assert!(lengths.iter().all(|length| *length > 0) && lengths.iter().sum::<u64>() == 400, "{lengths:?}");
+
+        let mut next = vec![0; KEYS];
+        let mut see = |incoming: &pontoon_core::driver::Incoming| {
+            let n: usize = std::str::from_utf8(&incoming.message.body).unwrap().parse().unwrap();
+            assert_eq!(n / KEYS, next[n % KEYS], "key {}", n % KEYS);
+            next[n % KEYS] += 1;
+        };
+        // The first owner takes all, settles a part, and goes; what it held comes first to its successor.
+        let mut first = Consumer::of(&transport, &channel).await;
+        let mut standby = Consumer::of(&connect(&url, LEASE).await, &channel).await;
+        let held = first.take(400, LATE).await.unwrap();
+        assert!(standby.take(1, SOON).await.unwrap().is_empty(), "a stream has one owner");
+        let mut settled = 0;
+        for incoming in held.iter().filter(|incoming| incoming.token.source == 0).take(30) {
+            see(incoming);
+            settled += 1;
+            assert_eq!(first.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+        }
+        assert!(first.flush().await.is_empty());
+        first.close().await;
+        for incoming in standby.take(400 - settled, LATE).await.unwrap() {
+            see(&incoming);
+            assert_eq!(standby.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+        }
+        assert!(standby.flush().await.is_empty());
+        assert!(next.iter().all(|seen| *seen == 10), "{next:?}");
+        standby.close().await;
+    }
+}
