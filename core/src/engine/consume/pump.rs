@@ -317,8 +317,11 @@ impl Pump {
         };
         let waker = &self.shared.pump_waker;
         let stopped = receiver.poll_stop(&mut Context::from_waker(waker), inbox);
-        // What it still brought is given back.
-        self.shared.take(inbox, None);
+        // What it still brought is given back. Where that is nothing the pump must not wake itself: it would spin until the
+        // read under way ends.
+        if !inbox.is_empty() {
+            self.shared.take(inbox, None);
+        }
         if stopped.is_ready() {
             self.stopped = true;
         }

@@ -1,13 +1,14 @@
 //! A broker that answers nothing, or late: the shell over a transport that never flushes and then never connects, and
 //! over one whose settlements fail once and find their lease lost when they are recorded again.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{Consumer, ConsumerOptions, Delivery, FlushReport};
 use crate::driver::{
@@ -28,6 +29,8 @@ struct Stuck {
     polled: Arc<AtomicU32>,
     lease: Option<Duration>,
     fails_once: bool,
+    /// Hands out nothing, and its last read takes this long.
+    stops_after: Option<Duration>,
 }
 
 impl Stuck {
@@ -42,6 +45,8 @@ struct Half {
     polled: Arc<AtomicU32>,
     fails_once: bool,
     recorded: Vec<Token>,
+    stops_after: Option<Duration>,
+    stopping: Option<Pin<Box<Sleep>>>,
 }
 
 impl Transport for Stuck {
@@ -69,8 +74,11 @@ impl Transport for Stuck {
             polled: self.polled.clone(),
             fails_once: self.fails_once,
             recorded: Vec::new(),
+            stops_after: self.stops_after,
+            stopping: None,
         };
-        let mut opened = OpenedConsumer::new(half(3), half(0), Self::can());
+        let messages = if self.stops_after.is_some() { 0 } else { 3 };
+        let mut opened = OpenedConsumer::new(half(messages), half(0), Self::can());
         opened.lease = self.lease;
         Ok(opened)
     }
@@ -105,8 +113,12 @@ impl Receiver for Half {
         Poll::Ready(Ok(()))
     }
     fn hold(&mut self, _: u32, _: bool) {}
-    fn poll_stop(&mut self, _: &mut Context<'_>, _: &mut Inbox) -> Poll<Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_stop(&mut self, cx: &mut Context<'_>, _: &mut Inbox) -> Poll<Result<()>> {
+        let Some(after) = self.stops_after else { return Poll::Ready(Ok(())) };
+        if self.polled.fetch_add(1, Ordering::SeqCst) > 1_000 {
+            return Poll::Ready(Ok(())); // It spins: the test sees it, and must end.
+        }
+        self.stopping.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -174,6 +186,17 @@ async fn a_drain_whose_settlements_never_become_final_is_not_clean() {
     assert_eq!(report.late, FlushReport { stale: 0, unknown: 2 }, "two acknowledgements may come again");
     assert!(!report.is_clean() && report.to_string().contains("unknown=2"), "{report}");
     assert_eq!(running.ack(), Settled::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_the_read_under_way_and_does_not_spin() {
+    let stops_after = Some(Duration::from_secs(5));
+    let (stuck, consumer) = open(Stuck { stops_after, fails_once: true, ..Stuck::default() }).await;
+    let begun = Instant::now();
+    assert!(consumer.drain(Duration::from_secs(10)).await.is_clean());
+    let polled = stuck.polled.load(Ordering::SeqCst);
+    assert!(polled < 100, "looked at {polled} times");
+    assert!((5..6).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
