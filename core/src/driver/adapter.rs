@@ -5,6 +5,9 @@
 //! [`settle`](SimpleConsumer::settle). The adapter keeps the futures they return, a bounded number of them, so that
 //! nothing lives in a user's future and dropping one loses nothing.
 //!
+//! It knows which deliveries are outstanding: a second settlement of one token, or one with a token of another generation,
+//! is stale and never reaches the author.
+//!
 //! **The one weakness:** an outcome is known when its whole call has ended, not as soon as the broker tells. One slow
 //! message of a batch delays the outcomes of the others, and a call whose answer is lost leaves all of its messages
 //! Unknown. Beside that it costs a box and a clone of the messages for each call. A client that is asked for the last
@@ -18,6 +21,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hashbrown::HashSet;
+
+mod outstanding;
+
+use outstanding::Outstanding;
 
 use super::{
     Batch, BoxFuture, Completions, Disposition, Ensure, Extensions, Inbox, Incoming, Late, LateKind, OpenConsumer,
@@ -245,6 +252,7 @@ impl<T: SimpleTransport> Transport for Adapter<T> {
     async fn open_consumer(&self, how: OpenConsumer) -> Result<OpenedConsumer<Self::Receiver, Self::Settler>> {
         let consumer = Arc::new(self.0.open_consumer(&how).await?);
         let lease = consumer.lease();
+        let outstanding = Outstanding::default();
         let receiver = AdaptedReceiver {
             consumer: consumer.clone(),
             prefetch: how.prefetch.max(1),
@@ -253,11 +261,13 @@ impl<T: SimpleTransport> Transport for Adapter<T> {
             held: Vec::new(),
             stopped: false,
             dead: None,
+            outstanding: outstanding.clone(),
             waker: None,
         };
         let settler = AdaptedSettler {
             consumer,
             limit: self.0.call_limits().settle.max(1),
+            outstanding,
             pending: VecDeque::new(),
             prune_at: PRUNE,
             call: None,
@@ -404,6 +414,7 @@ pub struct AdaptedReceiver<C> {
     held: Vec<u32>,
     stopped: bool,
     dead: Option<Error>,
+    outstanding: Outstanding,
     /// Whom to wake when a source is let go on.
     waker: Option<Waker>,
 }
@@ -416,6 +427,7 @@ impl<C: SimpleConsumer> AdaptedReceiver<C> {
             while given < max
                 && let Some(incoming) = self.fetched.pop_front()
             {
+                self.outstanding.hold(incoming.token);
                 into.message(incoming);
                 given += 1;
             }
@@ -423,6 +435,7 @@ impl<C: SimpleConsumer> AdaptedReceiver<C> {
             let mut kept = VecDeque::with_capacity(self.fetched.len());
             for incoming in self.fetched.drain(..) {
                 if given < max && !self.held.contains(&incoming.token.source) {
+                    self.outstanding.hold(incoming.token);
                     into.message(incoming);
                     given += 1;
                 } else {
@@ -527,7 +540,8 @@ fn without_superseded(all: impl DoubleEndedIterator<Item = Pending>) -> Vec<Pend
 
 /// A settle call under way: whose, how many recorded ones it ends, and the call.
 struct SettleCall {
-    tokens: Vec<Token>,
+    /// Each, and whether it was to end its delivery.
+    tokens: Vec<(Token, bool)>,
     ends: u64,
     future: BoxFuture<'static, Result<Vec<SettleOutcome>>>,
 }
@@ -536,6 +550,7 @@ struct SettleCall {
 pub struct AdaptedSettler<C> {
     consumer: Arc<C>,
     limit: usize,
+    outstanding: Outstanding,
     pending: VecDeque<Pending>,
     /// How many pending ones make it worth looking for superseded extensions.
     prune_at: usize,
@@ -560,7 +575,8 @@ impl<C: SimpleConsumer> AdaptedSettler<C> {
         }
         let what = without_superseded(self.pending.drain(..many));
         let ends = what.iter().map(|pending| pending.ends).sum();
-        let tokens = what.iter().map(|pending| pending.token).collect();
+        let ending = |settlement: &Settlement| !matches!(settlement, Settlement::Extend { .. });
+        let tokens = what.iter().map(|pending| (pending.token, ending(&pending.settlement))).collect();
         let what = what.into_iter().map(|pending| (pending.token, pending.settlement)).collect();
         let consumer = self.consumer.clone();
         let future = Box::pin(async move { consumer.settle(what).await });
@@ -583,26 +599,28 @@ impl<C: SimpleConsumer> AdaptedSettler<C> {
         Poll::Ready(())
     }
 
-    fn finish(&mut self, tokens: Vec<Token>, answer: Result<Vec<SettleOutcome>>) {
-        let late = |token, kind| Late { token, kind };
-        let all = |kind: LateKind| tokens.iter().map(move |token| late(*token, kind.clone()));
-        match answer {
-            Ok(outcomes) if outcomes.len() == tokens.len() => {
-                self.late.extend(tokens.iter().zip(outcomes).filter_map(|(token, outcome)| {
-                    let kind = match outcome {
-                        SettleOutcome::Done => return None,
-                        SettleOutcome::Stale => LateKind::Stale,
-                        SettleOutcome::Failed(error) => LateKind::Failed(error),
-                        SettleOutcome::Unknown(error) => LateKind::Unknown(error),
-                    };
-                    Some(late(*token, kind))
-                }));
-            }
-            Ok(outcomes) => {
-                self.late.extend(all(LateKind::Unknown(miscounted("settle", tokens.len(), outcomes.len()))));
-            }
-            Err(error) if error.status() == ErrorStatus::Unknown => self.late.extend(all(LateKind::Unknown(error))),
-            Err(error) => self.late.extend(all(LateKind::Failed(error))),
+    fn finish(&mut self, tokens: Vec<(Token, bool)>, answer: Result<Vec<SettleOutcome>>) {
+        let all = |outcome: SettleOutcome| tokens.iter().map(|_| outcome.clone()).collect();
+        let outcomes = match answer {
+            Ok(outcomes) if outcomes.len() == tokens.len() => outcomes,
+            Ok(outcomes) => all(SettleOutcome::Unknown(miscounted("settle", tokens.len(), outcomes.len()))),
+            Err(error) if error.status() == ErrorStatus::Unknown => all(SettleOutcome::Unknown(error)),
+            Err(error) => all(SettleOutcome::Failed(error)),
+        };
+        for ((token, ending), outcome) in tokens.into_iter().zip(outcomes) {
+            let kind = match outcome {
+                SettleOutcome::Done => continue,
+                SettleOutcome::Stale => LateKind::Stale,
+                SettleOutcome::Failed(error) => {
+                    if ending {
+                        // It will be recorded again.
+                        self.outstanding.hold(token);
+                    }
+                    LateKind::Failed(error)
+                }
+                SettleOutcome::Unknown(error) => LateKind::Unknown(error),
+            };
+            self.late.push(Late { token, kind });
         }
     }
 }
@@ -610,14 +628,18 @@ impl<C: SimpleConsumer> AdaptedSettler<C> {
 impl<C: SimpleConsumer> Settler for AdaptedSettler<C> {
     fn record(&mut self, what: &[(Token, Disposition<'_>)], answers: &mut Vec<Settled>) {
         for (token, disposition) in what {
+            if !self.outstanding.admits(*token, disposition) {
+                answers.push(Settled::Stale);
+                continue;
+            }
             self.pending.push_back(Pending { token: *token, settlement: (*disposition).into(), ends: 1 });
+            self.recorded += 1;
             answers.push(Settled::Recorded);
         }
         if self.pending.len() > self.prune_at {
             self.pending = without_superseded(self.pending.drain(..)).into();
             self.prune_at = PRUNE.max(self.pending.len() * 2);
         }
-        self.recorded += what.len() as u64;
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Vec<Late>) -> Poll<Result<()>> {

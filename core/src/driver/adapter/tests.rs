@@ -197,10 +197,17 @@ impl Stage {
         (end, positions(inbox))
     }
 
+    /// Settles a delivery as if it had been handed over just now.
     fn record(&mut self, position: u64, disposition: Disposition<'_>) {
+        self.settler.outstanding.hold(token(position));
+        assert_eq!(self.settle(token(position), disposition), Settled::Recorded);
+    }
+
+    fn settle(&mut self, token: Token, disposition: Disposition<'_>) -> Settled {
         let mut answers = Vec::new();
-        self.settler.record(&[(token(position), disposition)], &mut answers);
-        assert_eq!(answers, [Settled::Recorded]);
+        self.settler.record(&[(token, disposition)], &mut answers);
+        assert_eq!(answers.len(), 1);
+        answers[0]
     }
 
     fn flush(&mut self) -> (Poll<Result<()>>, Vec<Late>) {
@@ -436,6 +443,36 @@ async fn what_did_not_become_final_comes_back_late() {
     assert_eq!(settle(Err(lost())), "0u 1u 2u 3u");
     assert_eq!(settle(Err(lost().with_status(ErrorStatus::Temporary))), "0f 1f 2f 3f");
     assert_eq!(settle(Ok(vec![Done])), "0u 1u 2u 3u");
+}
+
+#[tokio::test]
+async fn only_what_is_outstanding_can_be_settled() {
+    let mut stage = Stage::new(CallLimits::default()).await;
+    stage.seen(|s| s.queue.extend([incoming(1), incoming(2)]));
+    stage.toy.receives.add_permits(1);
+    assert_eq!(stage.receive(2).1, [1, 2]);
+    let by = Duration::from_secs(1);
+    assert_eq!(stage.settle(token(3), Disposition::Ack), Settled::Stale, "never handed over");
+    let of_before = Token { generation: 0, ..token(1) };
+    assert_eq!(stage.settle(of_before, Disposition::Ack), Settled::Stale);
+    assert_eq!(stage.settle(token(1), Disposition::Extend { by }), Settled::Recorded, "and it stays outstanding");
+    assert_eq!(stage.settle(token(1), Disposition::Ack), Settled::Recorded);
+    for again in [Disposition::Ack, Disposition::Release, Disposition::Extend { by }] {
+        assert_eq!(stage.settle(token(1), again), Settled::Stale, "{again:?}");
+    }
+    // What failed is recorded again, an extension of what has ended meanwhile is not.
+    stage.toy.settles.add_permits(9);
+    let failed = || Err(lost().with_status(ErrorStatus::Temporary));
+    stage.seen(|s| s.settle_answers.push_back(failed()));
+    assert_eq!(stage.flush().1.len(), 1);
+    assert_eq!(stage.settle(token(1), Disposition::Ack), Settled::Recorded);
+    assert_eq!(stage.settle(token(2), Disposition::Extend { by }), Settled::Recorded);
+    stage.seen(|s| s.settle_answers.push_back(Ok(vec![SettleOutcome::Done, SettleOutcome::Failed(lost())])));
+    assert_eq!(stage.flush().1.len(), 1);
+    assert_eq!(stage.settle(token(1), Disposition::Ack), Settled::Stale);
+    assert_eq!(stage.settle(token(2), Disposition::Release), Settled::Recorded);
+    let settled: usize = stage.seen(|s| s.settled.iter().map(Vec::len).sum());
+    assert_eq!(settled, 3, "stale ones never reach the author");
 }
 
 #[tokio::test]
