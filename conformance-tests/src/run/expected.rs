@@ -42,7 +42,7 @@ impl fmt::Display for ExpectedError {
 impl std::error::Error for ExpectedError {}
 
 impl Expected {
-    /// Reads the file. One that is not there expects nothing, so that every check is a drift.
+    /// Reads the file. One that is not there pins nothing: see [`Expected::is_empty`].
     ///
     /// # Errors
     /// When the file cannot be read, or is not a table of tables of texts.
@@ -56,6 +56,22 @@ impl Expected {
         };
         let pinned = toml::from_str(&text).map_err(|error| wrong(&error))?;
         Ok(Expected { path, pinned })
+    }
+
+    /// Whether nothing is pinned, as while a transport is being written: outcomes are shown as they are then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pinned.checks.is_empty()
+    }
+
+    /// What to do when nothing is pinned.
+    #[must_use]
+    pub fn nothing_pinned(&self) -> String {
+        format!(
+            "nothing is pinned in {} yet. When the other outcomes are right, run all checks once with \
+             PONTOON_CONFORMANCE_ACCEPT=1, which writes it",
+            self.path.display()
+        )
     }
 
     /// The outcome of each check, by profile.
