@@ -1,4 +1,4 @@
-//! Settings: one struct for code, URLs and the environment (step 3 of the guide).
+//! Settings: one struct for code, URLs and the environment.
 
 /// Settings of the @name@ transport. Give each its meaning, its unit and its default.
 ///

@@ -38,6 +38,7 @@ impl SimpleTransport for @Name@Transport {
     type Consumer = @Name@Consumer;
 
     /// What is declared here decides which checks run. Absent is an honest answer; a level that is not true is a defect.
+    /// Without `RetryDelay` most checks cannot run.
     fn capabilities(&self, _channel: &Channel) -> Capabilities {
         Capabilities::new("@name@-queue")
     }
@@ -62,6 +63,7 @@ impl SimpleTransport for @Name@Transport {
         Extensions::none()
     }
 
+    /// Ends every publisher and consumer that was opened here; what they held goes back to the broker.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
