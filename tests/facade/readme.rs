@@ -21,7 +21,7 @@ fn the_program_of_the_readme_is_that_of_the_front_page() {
 #[test]
 fn the_support_table_names_the_schemes_that_connect() {
     // The table may claim no other transport than those there are.
-    let there = ["memory://", "redis://"];
+    let there = ["memory://", "amqp://", "redis://"];
     let rows: Vec<&str> = README.lines().filter(|line| line.contains("://`") && line.starts_with('|')).collect();
     assert_eq!(rows.len(), 5);
     for row in rows {
