@@ -210,6 +210,8 @@ async fn a_crash_loses_nothing(scene: Scene) -> Held {
     Ok(())
 }
 
+/// A key that holds up others costs them its whole backoff, so that is the bound: a ratio of two percentiles would say
+/// more of the machine than of the transport.
 async fn poison_delays_its_key_only(scene: Scene) -> Held {
     let place = scene.place()?.ordered(Order::BLOCK);
     let sender = scene.publisher(&place).await?;

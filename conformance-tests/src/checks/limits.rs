@@ -47,6 +47,9 @@ async fn prefetch_is_the_limit(scene: Scene) -> Held {
     Ok(())
 }
 
+/// What is fetched is counted at the broker, which is exact at any size: a backlog of thousands, as channels of a suite
+/// have room for, shows it as well as one of a million. How much memory a process takes is not looked at here, where
+/// many checks share one: the soak of `cargo xtask campaign` does.
 async fn a_stalled_handler_fetches_nothing(scene: Scene) -> Held {
     const PREFETCH: usize = 16;
     let place = scene.place()?;
@@ -69,6 +72,8 @@ async fn a_stalled_handler_fetches_nothing(scene: Scene) -> Held {
     Ok(())
 }
 
+/// A channel that is full stands for a broker without room, whatever the cause: what a disk alarm looks like is a
+/// transport's own matter.
 async fn no_room_means_waiting(scene: Scene) -> Held {
     const OUTSTANDING: usize = 20;
     let place = scene.place()?;

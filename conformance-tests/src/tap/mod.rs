@@ -48,7 +48,14 @@ impl Run {
     /// A run of this number, which its bodies carry. The environment gives seeds and the clock; its hook is not asked.
     #[must_use]
     pub fn new(number: u64, recorder: Recorder, environment: Environment) -> Self {
-        Run(Arc::new(Inner { number, recorder, environment, handles: AtomicU32::new(1) }))
+        Run::part(number, recorder, environment, 1)
+    }
+
+    /// The part of a run that another process of it plays. Its publishers and consumers are numbered from here on: no two
+    /// processes may use one number.
+    #[must_use]
+    pub fn part(number: u64, recorder: Recorder, environment: Environment, first_handle: u32) -> Self {
+        Run(Arc::new(Inner { number, recorder, environment, handles: AtomicU32::new(first_handle) }))
     }
 
     /// Its number.
