@@ -42,7 +42,7 @@ fn level(capability: Can, server: &Server) -> Level {
         // On receipt, by the server's clock.
         MessageTtl => Emulated,
         AckConfirmed | AtMostOnce | FanOut | Depth => Native,
-        SurvivesProcessCrash => when(server.append_only),
+        SurvivesProcessCrash => when(server.written),
         SurvivesPowerLoss => when(server.synced),
         _ => Absent,
     }

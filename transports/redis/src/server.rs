@@ -15,8 +15,10 @@ pub(crate) struct Server {
     /// `redis` or `valkey`.
     pub(crate) program: &'static str,
     pub(crate) version: (u32, u32),
-    /// Whether what is confirmed is in its file.
+    /// Whether it keeps a file of what it did.
     pub(crate) append_only: bool,
+    /// Whether what is confirmed is in its file, so that a kill of the process loses nothing.
+    pub(crate) written: bool,
     /// Whether it is on the disk before it is confirmed.
     pub(crate) synced: bool,
     /// The policy by which it removes keys that nobody asked it to remove.
@@ -35,9 +37,17 @@ impl Server {
         let mut server = Self::read(&info?.text())?;
         // Without the right to ask nothing is claimed.
         if let Ok(Value::List(pair)) = sync {
-            server.synced = server.append_only && pair.get(1).is_some_and(|value| value.text() == "always");
+            let policy = pair.get(1).map(Value::text).unwrap_or_default();
+            server.keeps(&policy);
         }
         Ok(server)
+    }
+
+    /// What follows from `appendfsync`. With `everysec` the server answers before it has written, for up to two seconds,
+    /// whenever its last synchronisation is still under way: a kill then takes what was confirmed.
+    fn keeps(&mut self, policy: &str) {
+        self.written = self.append_only && matches!(policy, "always" | "no");
+        self.synced = self.append_only && policy == "always";
     }
 
     fn read(info: &str) -> Result<Self> {
@@ -63,7 +73,7 @@ impl Server {
         }
         let evicts = field("maxmemory_policy").filter(|policy| policy.starts_with("allkeys-")).map(str::to_owned);
         let append_only = field("aof_enabled") == Some("1");
-        Ok(Server { program, version: (major, minor), append_only, synced: false, evicts })
+        Ok(Server { program, version: (major, minor), append_only, written: false, synced: false, evicts })
     }
 }
 
@@ -71,6 +81,20 @@ impl Server {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_survives_follows_from_when_the_file_is_written() {
+        let mut server = Server::read("redis_version:8.0.2\naof_enabled:1\n").unwrap();
+        for (policy, survives) in
+            [("always", (true, true)), ("no", (true, false)), ("everysec", (false, false)), ("", (false, false))]
+        {
+            server.keeps(policy);
+            assert_eq!((server.written, server.synced), survives, "{policy}");
+        }
+        let mut memory = Server::read("redis_version:8.0.2\naof_enabled:0\n").unwrap();
+        memory.keeps("always");
+        assert_eq!((memory.written, memory.synced), (false, false));
+    }
 
     #[test]
     fn a_server_is_known_by_what_it_says() {

@@ -342,7 +342,7 @@ pub const ELASTICMQ_HEAP: &str = "-Xmx256m";
 /// Settings of every Redis and Valkey.
 pub const REDIS: &[(&str, &str)] = &[
     ("appendonly", "yes"),
-    ("appendfsync", "everysec"),
+    ("appendfsync", "always"),
     ("save", "\"\""),
     ("maxmemory", "256mb"),
     ("maxmemory-policy", "noeviction"),
