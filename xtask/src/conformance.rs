@@ -20,7 +20,8 @@ struct Suite {
     brokers: &'static [(&'static str, &'static str)],
 }
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
+    Suite { transport: "file", package: "pontoon-example-file", test: "conformance", brokers: &[] },
     Suite { transport: "memory", package: "pontoon-conformance", test: "memory", brokers: &[] },
     Suite { transport: "memory-server", package: "pontoon-conformance", test: "memory_server", brokers: &[] },
     Suite {
@@ -43,7 +44,7 @@ const SCHEDULES: [(&str, &str, u64); 2] = [("memory", "random", 100), ("memory-s
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which transport: `memory`, `memory-server`, `rabbitmq`, `redis`, or `all`.
+    /// Which transport: `file` (the example), `memory`, `memory-server`, `rabbitmq`, `redis`, or `all`.
     #[arg(long, default_value = "all")]
     transport: String,
     /// Which broker, such as `redis-old`; every one of its transport unless given.

@@ -11,8 +11,8 @@ pub struct FolderConfig {
     /// Whether everything is on the disk before it is answered: `true` unless set. With `false` a crash of the process
     /// loses nothing, and a loss of power may; *survives power loss* is not declared then.
     pub sync: bool,
-    /// The most unsettled messages of all queues together: 1,000,000 unless set. Beyond it publishers wait. Each costs
-    /// about 100 bytes of memory; bodies stay in the file.
+    /// The most unsettled messages of all queues together: 1,000,000 unless set. Beyond it publishers wait. Of each,
+    /// place and counts are in memory; fields and body stay in the file.
     pub max_messages: usize,
     /// The largest body, in bytes: 1 MiB unless set.
     pub max_body: u64,
