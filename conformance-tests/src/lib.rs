@@ -14,7 +14,7 @@ pub mod scene;
 pub mod storm;
 pub mod tap;
 
-pub use run::{main, prove};
+pub use run::{main, prove, prove_except};
 
 /// The page of the guide on writing a transport, as doc tests: a sample that does not compile fails the test command.
 #[cfg(doctest)]

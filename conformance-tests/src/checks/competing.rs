@@ -101,8 +101,9 @@ async fn joining_and_leaving_loses_nothing(scene: Scene) -> Held {
     let worker = work(&scene, &steady, Duration::from_millis(2));
     let mut random = scene.random();
     for _ in 0..100 {
-        sender.put(sender.drafts(6, &["a", "b", "c"])).await?;
+        // Before there is work, so that it has its share of it, however fast the steady one is.
         let guest = scene.consumer_with(&place, |options| options.prefetch = 8).await?;
+        sender.put(sender.drafts(6, &["a", "b", "c"])).await?;
         for _ in 0..random.usize(0..3) {
             if let Some(taken) = guest.next_within(Duration::from_millis(5)).await? {
                 let _ = taken.ack();

@@ -11,4 +11,4 @@ use one::declared;
 pub use one::{Plan, run};
 pub use select::why_not;
 pub use storms::STORM;
-pub use trials::{main, prove, seed};
+pub use trials::{main, prove, prove_except, seed};
