@@ -136,27 +136,12 @@ pub(crate) fn announced(head: [u8; HEAD]) -> u64 {
     u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]]))
 }
 
-/// CRC-32 as in Ethernet and zip files, bit by bit from a table of one byte.
+/// CRC-32 as in Ethernet and zip files.
 fn checksum(length: &[u8], records: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = table();
-    let step = |sum: u32, byte: &u8| (sum >> 8) ^ TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize];
-    !length.iter().chain(records).fold(!0, step)
-}
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut sum = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            sum = if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
-            bit += 1;
-        }
-        table[byte] = sum;
-        byte += 1;
-    }
-    table
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(length);
+    sum.update(records);
+    sum.finalize()
 }
 
 #[cfg(test)]
