@@ -5,8 +5,14 @@ use pontoon_core::{Error, ErrorKind, Result};
 use url::Url;
 
 /// Every scheme there is, with the feature that brings its transport.
-const SCHEMES: &[(&str, &str)] =
-    &[("memory", "memory"), ("amqp", "rabbitmq"), ("amqps", "rabbitmq"), ("redis", "redis"), ("redis+unix", "redis")];
+const SCHEMES: &[(&str, &str)] = &[
+    ("memory", "memory"),
+    ("amqp", "rabbitmq"),
+    ("amqps", "rabbitmq"),
+    ("redis", "redis"),
+    ("rediss", "redis"),
+    ("redis+unix", "redis"),
+];
 
 /// The transport that a URL names, connected: to wrap it before it is used
 /// ([`Broker::with_transport`](crate::Broker::with_transport)).
@@ -27,7 +33,7 @@ pub async fn transport(url: &str) -> Result<AnyTransport> {
             Ok(AnyTransport::new(pontoon_rabbitmq::RabbitTransport::connect(config).await?))
         }
         #[cfg(feature = "redis")]
-        "redis" | "redis+unix" => {
+        "redis" | "rediss" | "redis+unix" => {
             let config = pontoon_redis::RedisConfig::from_url(url.as_str())?;
             Ok(AnyTransport::new(pontoon_redis::RedisTransport::connect(config).await?))
         }

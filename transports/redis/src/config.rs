@@ -24,12 +24,24 @@ const LARGEST: u64 = 512 << 20;
 pub struct RedisConfig {
     /// Name or address of the server; default 127.0.0.1.
     pub host: String,
-    /// Its port; default 6379.
+    /// Its port; default 6379, with and without TLS.
     #[serde(deserialize_with = "parse::a_port")]
     pub port: u16,
     /// The path of a Unix socket, instead of host and port.
     #[serde(deserialize_with = "parse::a_text")]
     pub socket: Option<String>,
+    /// Whether to use TLS (`rediss://`). The server's certificate is always verified, against the host's name.
+    #[serde(deserialize_with = "parse::a_flag")]
+    pub tls: bool,
+    /// PEM file of authorities to trust beside the system's.
+    #[serde(deserialize_with = "parse::a_text")]
+    pub ca: Option<String>,
+    /// PEM file of the client's certificate chain, for servers that ask for one.
+    #[serde(deserialize_with = "parse::a_text")]
+    pub cert: Option<String>,
+    /// PEM file of the client's key.
+    #[serde(deserialize_with = "parse::a_text")]
+    pub key: Option<String>,
     /// The user; without one the password is that of the user `default`.
     #[serde(deserialize_with = "parse::a_text")]
     pub user: Option<String>,
@@ -60,6 +72,10 @@ impl Default for RedisConfig {
             host: "127.0.0.1".into(),
             port: 6379,
             socket: None,
+            tls: false,
+            ca: None,
+            cert: None,
+            key: None,
             user: None,
             password: None,
             db: 0,
@@ -76,7 +92,7 @@ fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Opti
 }
 
 impl RedisConfig {
-    /// Settings from a URL: `redis://[user[:password]@]host[:port][/db][?setting=value]`, or
+    /// Settings from a URL: `redis://[user[:password]@]host[:port][/db][?setting=value]`, `rediss://…` for TLS, or
     /// `redis+unix:///path/to/socket[?setting=value]`.
     ///
     /// ```
@@ -105,7 +121,10 @@ impl RedisConfig {
             set("password", decoded(password)?);
         }
         match url.scheme() {
-            "redis" => {
+            scheme @ ("redis" | "rediss") => {
+                if scheme == "rediss" {
+                    set("tls", "true".into());
+                }
                 let host =
                     url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("the URL names no host"))?;
                 set("host", decoded(host.trim_start_matches('[').trim_end_matches(']'))?);
@@ -124,7 +143,7 @@ impl RedisConfig {
                 }
                 set("socket", decoded(url.path())?);
             }
-            _ => return Err(refuse("this is no redis:// or redis+unix:// URL")),
+            _ => return Err(refuse("this is no redis://, rediss:// or redis+unix:// URL")),
         }
         if url.fragment().is_some() {
             return Err(refuse("the URL has a fragment: write `#` in a password as `%23`"));
@@ -172,6 +191,15 @@ impl RedisConfig {
         if self.group.is_empty() || self.group.contains('\0') || self.group.starts_with("pontoon-") {
             return range("group", "a name without NUL that does not begin with `pontoon-`");
         }
+        if self.cert.is_some() != self.key.is_some() {
+            return range("cert", "given together with `key`: a client certificate needs both");
+        }
+        if !self.tls && (self.ca.is_some() || self.cert.is_some()) {
+            return range("ca", "left out without TLS: write `rediss://`");
+        }
+        if self.tls && self.socket.is_some() {
+            return range("tls", "left out for a Unix socket, which leaves this machine by no network");
+        }
         if self.user.is_some() && self.password.is_none() {
             return range("password", "given where a user is");
         }
@@ -188,8 +216,10 @@ impl RedisConfig {
 }
 
 fn refuse(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidUrl, "connect", what)
-        .with_help("write `redis://user:password@host:port/db?setting=value` or `redis+unix:///path/to/socket`")
+    Error::new(ErrorKind::InvalidUrl, "connect", what).with_help(
+        "write `redis://user:password@host:port/db?setting=value`, `rediss://…` for TLS, or \
+         `redis+unix:///path/to/socket`",
+    )
 }
 
 fn wrong(message: &str) -> Error {
@@ -212,6 +242,9 @@ mod tests {
         let socket = RedisConfig::from_url("redis+unix:///run/re%20dis.sock?db=1&password=x").unwrap();
         assert_eq!((socket.socket.as_deref(), socket.db), (Some("/run/re dis.sock"), 1));
         assert_eq!(RedisConfig::from_url("redis://localhost").unwrap().port, 6379);
+        let tls = RedisConfig::from_url("rediss://localhost?ca=/a.pem&cert=/c.pem&key=/c.key").unwrap();
+        assert_eq!((tls.tls, tls.ca.as_deref(), tls.key.as_deref()), (true, Some("/a.pem"), Some("/c.key")));
+        assert!(!RedisConfig::from_url("redis://localhost").unwrap().tls);
     }
 
     #[test]
@@ -232,6 +265,11 @@ mod tests {
             ("redis://u:hunter2@host?group=pontoon-free", ErrorKind::InvalidConfig),
             ("redis://u:hunter2@host?password=hunter2", ErrorKind::InvalidConfig),
             ("redis://user@host", ErrorKind::InvalidConfig),
+            ("redis://u:hunter2@host?ca=/a.pem", ErrorKind::InvalidConfig),
+            ("rediss://u:hunter2@host?cert=/c.pem", ErrorKind::InvalidConfig),
+            ("rediss://u:hunter2@host?tls=false", ErrorKind::InvalidConfig),
+            ("rediss://u:hunter2@host?tls=perhaps", ErrorKind::InvalidConfig),
+            ("redis+unix:///run/redis.sock?password=hunter2&tls=true", ErrorKind::InvalidConfig),
         ] {
             let error = RedisConfig::from_url(url).unwrap_err();
             assert_eq!(error.kind(), kind, "{url}: {error:?}");

@@ -18,6 +18,7 @@ mod scripts;
 mod secret;
 mod server;
 mod socket;
+mod tls;
 mod transport;
 
 pub use config::RedisConfig;

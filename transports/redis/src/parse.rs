@@ -95,6 +95,20 @@ pub(crate) fn a_port<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error
     })
 }
 
+/// Yes or no, also where it comes as a text.
+pub(crate) fn a_flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Plain(bool),
+        Text(String),
+    }
+    match Flag::deserialize(from)? {
+        Flag::Plain(flag) => Ok(flag),
+        Flag::Text(text) => text.parse().map_err(|_| de::Error::custom("write `true` or `false`")),
+    }
+}
+
 /// Text, where nothing else would do.
 pub(crate) fn a_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     String::deserialize(from).map(Some)

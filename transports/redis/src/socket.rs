@@ -7,19 +7,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pontoon_core::{ErrorStatus, Result};
+use pontoon_core::{Error, ErrorStatus, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::RedisConfig;
 use crate::error;
 use crate::resp::{Frames, Value, command};
+use crate::tls::{self, Tls};
 
 /// Nothing is added to what waits to be sent beyond this.
 pub(crate) const OUT_BOUND: usize = 1 << 20;
 /// A buffer that a large message made longer than this is given back.
 const OUT_KEPT: usize = 4 << 20;
+/// Servers that do not speak TLS may wait for more of what they take for a command.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -59,14 +62,16 @@ impl Socket {
     /// Connects and says who we are.
     ///
     /// # Errors
-    /// `Connection` (temporary) when nobody answers; `Permission` for wrong credentials.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self> {
-        let stream = stream(config).await.map_err(|cause| {
-            error::connection("connect", "cannot connect to the server")
-                .with_status(ErrorStatus::Temporary)
-                .with("address", config.address())
-                .with_help("start it, or correct the address")
-                .with_source(cause)
+    /// `Connection`: temporary when nobody answers, permanent when who answers cannot prove to be the server; `Permission`
+    /// for wrong credentials.
+    pub(crate) async fn connect(config: &RedisConfig, tls: Option<&Tls>) -> Result<Self> {
+        let stream = stream(config, tls).await.map_err(|cause| {
+            let error = tls::refused("connect", &cause).unwrap_or_else(|| {
+                error::connection("connect", "cannot connect to the server")
+                    .with_status(ErrorStatus::Temporary)
+                    .with_help("start it, or correct the address")
+            });
+            error.with("address", config.address()).with_source(cause)
         })?;
         let mut socket = Socket { stream, frames: Frames::default(), out: Vec::new(), sent: 0, silence: None };
         let mut steps = 0;
@@ -113,7 +118,7 @@ impl Socket {
             match ready!(self.stream.as_mut().poll_write(cx, &self.out[self.sent..])) {
                 Ok(0) => return Poll::Ready(Err(error::lost(operation))),
                 Ok(sent) => self.sent += sent,
-                Err(cause) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+                Err(cause) => return Poll::Ready(Err(broken(operation, cause))),
             }
         }
         if self.out.capacity() > OUT_KEPT {
@@ -121,7 +126,8 @@ impl Socket {
         }
         self.out.clear();
         self.sent = 0;
-        Poll::Ready(Ok(()))
+        // What TLS took may still wait in it.
+        self.stream.as_mut().poll_flush(cx).map_err(|cause| broken(operation, cause))
     }
 
     /// The length of the next reply, which lies in [`frames`](Self::frames) then.
@@ -138,7 +144,7 @@ impl Socket {
                 Poll::Ready(Ok(_)) => {
                     self.silence.iter_mut().for_each(|silence| silence.since = silence.since.map(|_| Instant::now()));
                 }
-                Poll::Ready(Err(cause)) => return Poll::Ready(Err(error::lost(operation).with_source(cause))),
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(broken(operation, cause))),
                 // Not before what is there was read: it may have waited while this process stood still.
                 Poll::Pending => {
                     let Some(silence) = &mut self.silence else { return Poll::Pending };
@@ -180,7 +186,12 @@ impl Socket {
     }
 }
 
-async fn stream(config: &RedisConfig) -> std::io::Result<Pin<Box<dyn Stream>>> {
+/// A connection that ended with an error.
+fn broken(operation: &'static str, cause: std::io::Error) -> Error {
+    tls::refused(operation, &cause).unwrap_or_else(|| error::lost(operation)).with_source(cause)
+}
+
+async fn stream(config: &RedisConfig, tls: Option<&Tls>) -> std::io::Result<Pin<Box<dyn Stream>>> {
     if let Some(path) = &config.socket {
         #[cfg(unix)]
         return Ok(Box::pin(tokio::net::UnixStream::connect(path).await?));
@@ -189,7 +200,9 @@ async fn stream(config: &RedisConfig) -> std::io::Result<Pin<Box<dyn Stream>>> {
     }
     let stream = TcpStream::connect((config.host.as_str(), config.port)).await?;
     stream.set_nodelay(true)?;
-    Ok(Box::pin(stream))
+    let Some(tls) = tls else { return Ok(Box::pin(stream)) };
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the TLS handshake did not end in time");
+    Ok(Box::pin(timeout(HANDSHAKE_WITHIN, tls.over(stream)).await.map_err(late)??))
 }
 
 impl fmt::Debug for Socket {

@@ -15,6 +15,7 @@ use crate::link::Links;
 use crate::producer::RedisProducer;
 use crate::server::Server;
 use crate::socket::Socket;
+use crate::tls::Tls;
 
 /// A client of one Redis server.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct RedisTransport {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) config: RedisConfig,
+    tls: Option<Tls>,
     /// As it said last.
     server: Mutex<Server>,
     links: Links,
@@ -38,7 +40,7 @@ impl Client {
         if self.links.is_closed() {
             return Err(error::closed(operation));
         }
-        let mut socket = Socket::connect(&self.config).await?;
+        let mut socket = Socket::connect(&self.config, self.tls.as_ref()).await?;
         // After a lease without an answer others have what a consumer held; nobody else need be more patient.
         socket.expect_answers(self.config.lease + self.config.look_every);
         Ok(socket)
@@ -57,13 +59,16 @@ impl RedisTransport {
     /// Connects once, to see that a server answers and which it is.
     ///
     /// # Errors
-    /// `InvalidConfig` for a setting out of its range; `Connection` (temporary) when nobody answers; `Permission` for
+    /// `InvalidConfig` for a setting out of its range, or a certificate's file that cannot be read; `Connection`
+    /// (temporary) when nobody answers, and (permanent) when the server's certificate cannot be trusted; `Permission` for
     /// wrong credentials, or a user who may not ask `INFO`; `Unsupported` for a server that is older than Redis 7.0, or
     /// is one of a cluster.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         config.validate()?;
-        let server = Server::ask(&mut Socket::connect(&config).await?).await?;
-        let client = Client { config, server: Mutex::new(server), links: Links::default(), members: Arc::default() };
+        let tls = Tls::of(&config)?;
+        let server = Server::ask(&mut Socket::connect(&config, tls.as_ref()).await?).await?;
+        let client =
+            Client { config, tls, server: Mutex::new(server), links: Links::default(), members: Arc::default() };
         Ok(RedisTransport { client: Arc::new(client) })
     }
 
@@ -119,7 +124,7 @@ impl Transport for RedisTransport {
         }
         client.links.close();
         // What its consumers still hold need not wait for their leases to run out.
-        let mut socket = Socket::connect(&client.config).await?;
+        let mut socket = Socket::connect(&client.config, client.tls.as_ref()).await?;
         client.members.leave_all(&mut socket).await
     }
 }

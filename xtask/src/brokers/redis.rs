@@ -22,6 +22,8 @@ fn configuration(node: &Node<'_>) -> Outcome<String> {
         vec!["bind 127.0.0.1".to_owned(), format!("port {}", node.plain()), format!("dir {}", node.data()?)];
     let settings = table::REDIS.iter().chain(table::REDIS_CLUSTER.iter().filter(|_| node.broker.nodes > 1));
     lines.extend(settings.map(|(name, value)| format!("{name} {value}")));
+    // In its data folder, and by a short name: such paths have at most some hundred bytes.
+    lines.push(format!("unixsocket {}", table::SOCKET));
     if node.broker.nodes > 1 {
         lines.push(format!("cluster-port {}", node.port(offset::PEERS)));
     }

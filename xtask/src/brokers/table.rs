@@ -348,6 +348,9 @@ pub const REDIS: &[(&str, &str)] = &[
     ("maxmemory-policy", "noeviction"),
 ];
 
+/// The Unix socket of a Redis that is a process of this machine, in its data folder.
+pub const SOCKET: &str = "redis.sock";
+
 /// Settings of every Redis that is one of three masters.
 pub const REDIS_CLUSTER: &[(&str, &str)] = &[("cluster-enabled", "yes"), ("cluster-node-timeout", "2000")];
 

@@ -9,8 +9,8 @@ use pontoon_core::{Error, ErrorKind, Result};
 use rustix::process::Signal;
 use xtask::brokers::place::Place;
 use xtask::brokers::state::{Extras, State};
-use xtask::brokers::table::{self, Broker};
-use xtask::brokers::{native, take_down};
+use xtask::brokers::table::{self, Broker, SOCKET, offset};
+use xtask::brokers::{self, native, take_down};
 
 use crate::common::Other;
 
@@ -34,8 +34,13 @@ fn wrong(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Internal, "run redis", what.to_string())
 }
 
+#[allow(dead_code)] // each test binary uses its part
 impl Server {
     pub(super) fn start(name: &str) -> Result<Self> {
+        Self::start_with(name, Extras::default())
+    }
+
+    pub(super) fn start_with(name: &str, extras: Extras) -> Result<Self> {
         let broker = table::find(name).ok_or_else(|| wrong("there is no such broker"))?;
         let mut place = Place::find().map_err(wrong)?;
         if !xtask::brokers::installed(&place, broker) {
@@ -43,7 +48,11 @@ impl Server {
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         place.state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("redis-{}-{number}", std::process::id()));
-        native::up(&place, broker, Extras::default()).map_err(wrong)?;
+        if extras.tls {
+            brokers::bring_up(&place, &[broker], extras, true).map_err(wrong)?;
+        } else {
+            native::up(&place, broker, extras).map_err(wrong)?;
+        }
         let state = State::read(&place, broker).map_err(wrong)?.ok_or_else(|| wrong("it has no state"))?;
         let port = state.ports.first().copied().ok_or_else(|| wrong("it has no port"))?;
         Ok(Server { place, broker, address: ([127, 0, 0, 1], port).into(), state: Mutex::new(state) })
@@ -51,6 +60,21 @@ impl Server {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The port on which it speaks TLS, when it was started so.
+    pub(super) fn tls_port(&self) -> u16 {
+        self.address.port() + offset::TLS
+    }
+
+    /// The socket on which it listens, beside its ports.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.place.broker(self.broker.name).join("1/data").join(SOCKET)
+    }
+
+    /// A file made for TLS, such as `ca.pem`.
+    pub(super) fn certificate(&self, file: &str) -> String {
+        self.place.state.join("tls").join(file).display().to_string()
     }
 
     fn with_state(&self, work: impl FnOnce(&mut State) -> xtask::report::Outcome<()>) -> Result<()> {
