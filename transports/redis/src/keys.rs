@@ -54,6 +54,12 @@ impl Keys {
         format!("{}--nothing", self.stem)
     }
 
+    /// The members of a group that share an ordered channel's streams, each with the moment up to which it lives: a
+    /// sorted set.
+    pub(crate) fn members(&self, group: &str) -> String {
+        format!("{}--members--{group}", self.stem)
+    }
+
     /// The one lease that a group has on an ordered stream.
     pub(crate) fn owner(&self, group: &str) -> String {
         format!("{}--owner--{group}", self.stem)
@@ -94,7 +100,9 @@ mod tests {
         for (name, slot) in [("flights", "flights"), ("a.b", "a.b"), ("x{t}y", "t"), ("{a}{b}", "a"), ("x{y", "x{y")] {
             for shards in [1, 4] {
                 let keys = Keys::of_shard(name, 0, shards);
-                for key in [&keys.held, &keys.due, &keys.facts(), &keys.lease("c"), &keys.owner("g")] {
+                for key in
+                    [&keys.held, &keys.due, &keys.facts(), &keys.lease("c"), &keys.owner("g"), &keys.members("g")]
+                {
                     assert_eq!(tag(key), Some(slot), "{key} of {name}");
                 }
             }
@@ -107,8 +115,9 @@ mod tests {
         for name in ["a", "b", "a{b}", "{a}b", "{a}", "a}b", "{}a"] {
             for (shard, shards) in [(0, 1), (0, 2), (1, 2)] {
                 let keys = Keys::of_shard(name, shard, shards);
-                let own = [keys.held.clone(), keys.due.clone(), keys.facts(), keys.lease("c"), keys.owner("g")];
-                for key in own.into_iter().chain([keys.stream.clone()]) {
+                let named = [keys.facts(), keys.lease("c"), keys.owner("g"), keys.members("g")];
+                let own = [keys.held.clone(), keys.due.clone()].into_iter().chain(named);
+                for key in own.chain([keys.stream.clone()]) {
                     assert!(seen.insert(key.clone()), "{key} of {name} is another's too");
                 }
             }

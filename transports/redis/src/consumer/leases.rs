@@ -20,6 +20,14 @@ enum State {
     Settling,
 }
 
+/// What is out of one shard.
+#[derive(Debug)]
+struct Shard {
+    /// Of its tokens; no others of this process have it.
+    generation: u32,
+    out: usize,
+}
+
 #[derive(Debug)]
 struct Slot {
     /// How often it was used: tells an old token from a new one.
@@ -31,15 +39,31 @@ struct Slot {
 /// The deliveries of one generation.
 #[derive(Debug)]
 pub(super) struct Leases {
-    /// Of this generation's tokens; no other of this process has it.
-    connection: u32,
+    shards: Vec<Shard>,
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
 
 impl Leases {
-    pub(super) fn new(connection: u32) -> Self {
-        Leases { connection, slots: Vec::new(), free: Vec::new() }
+    /// For so many shards, each with tokens of a generation of its own.
+    pub(super) fn new(shards: usize, generation: fn() -> u32) -> Self {
+        let shards = (0..shards).map(|_| Shard { generation: generation(), out: 0 }).collect();
+        Leases { shards, slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// How many deliveries of a shard are not settled for good.
+    pub(super) fn out(&self, shard: usize) -> usize {
+        self.shards[shard].out
+    }
+
+    /// The generation of a shard's tokens.
+    pub(super) fn generation(&self, shard: usize) -> u32 {
+        self.shards[shard].generation
+    }
+
+    /// Every token of a shard is stale from now on; their generation.
+    pub(super) fn renew(&mut self, shard: usize, generation: u32) -> u32 {
+        std::mem::replace(&mut self.shards[shard].generation, generation)
     }
 
     /// A delivery from this shard.
@@ -51,11 +75,13 @@ impl Leases {
         let place = &mut self.slots[slot as usize];
         *place = Slot { turn: place.turn.wrapping_add(1), state: State::Out, held };
         let position = u64::from(place.turn) << 32 | u64::from(slot);
-        Token { position, source: shard, generation: self.connection }
+        let of = &mut self.shards[shard as usize];
+        of.out += 1;
+        Token { position, source: shard, generation: of.generation }
     }
 
     fn find(&mut self, token: Token, state: State) -> Option<&mut Slot> {
-        if token.generation != self.connection {
+        if self.shards.get(token.source as usize).is_none_or(|shard| shard.generation != token.generation) {
             return None;
         }
         let slot = self.slots.get_mut(token.position as u32 as usize)?;
@@ -86,6 +112,7 @@ impl Leases {
         if let Some(slot) = self.find(token, State::Settling) {
             slot.state = State::Free;
             self.free.push(token.position as u32);
+            self.shards[token.source as usize].out -= 1;
         }
     }
 }
@@ -97,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_token_settles_once_and_only_its_own() {
-        let mut leases = Leases::new(7);
+        let mut leases = Leases::new(1, || 7);
         let held = |seq| Held { id: Id { ms: 1, seq }, deliveries: 1 };
         let (one, two) = (leases.insert(0, held(1)), leases.insert(0, held(2)));
         assert_eq!(leases.take(one).unwrap(), held(1));
@@ -114,5 +141,8 @@ mod tests {
         leases.done(one);
         assert!(leases.holds(two) && leases.holds(three));
         assert!(leases.take(Token { generation: 8, ..three }).is_none());
+        assert_eq!(leases.out(0), 2, "two and three");
+        assert_eq!(leases.renew(0, 8), 7);
+        assert!(leases.take(three).is_none(), "tokens of a shard that was given up are stale");
     }
 }

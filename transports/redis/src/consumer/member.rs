@@ -9,6 +9,7 @@ use pontoon_core::{ChannelKind, Result, Source};
 use crate::RedisConfig;
 use crate::facts;
 use crate::keys::Keys;
+use crate::resp::command;
 use crate::scripts::LEAVE;
 use crate::socket::Socket;
 
@@ -21,6 +22,8 @@ pub(crate) struct Reading {
     pub(crate) group: String,
     /// The streams of the channel.
     pub(crate) shards: Vec<Keys>,
+    /// The key of those who share them.
+    pub(crate) members: String,
     /// Whether each stream has one owner.
     pub(crate) ordered: bool,
     pub(crate) topic: bool,
@@ -34,14 +37,21 @@ impl Reading {
         let channel = &source.channel;
         let topic = channel.kind == ChannelKind::Topic;
         let shards = facts::shards(channel);
+        let group = group(source, config);
         Reading {
-            group: group(source, config).to_owned(),
+            members: Keys::of(channel.name.as_str()).members(group),
+            group: group.to_owned(),
             shards: (0..shards).map(|shard| Keys::of_shard(channel.name.as_str(), shard, shards)).collect(),
             ordered: channel.order.is_ordered(),
             topic,
             delete: !topic && !channel.existing,
             lease: config.lease,
         }
+    }
+
+    /// Whether members share the streams.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.ordered && self.shards.len() > 1
     }
 
     /// The key of the lease under which a consumer holds messages of a shard.
@@ -98,11 +108,19 @@ impl Member {
 }
 
 fn put_leave(name: &str, reading: &Reading, to: &mut Vec<u8>) -> usize {
-    for (at, keys) in reading.shards.iter().enumerate() {
-        let lease = reading.lease_key(at, name);
-        LEAVE.call(to, &[&keys.stream, &lease], &[reading.group.as_bytes(), name.as_bytes()]);
+    (0..reading.shards.len()).for_each(|shard| put_leave_one(name, reading, shard, to));
+    if !reading.is_shared() {
+        return reading.shards.len();
     }
-    reading.shards.len()
+    // Last, so that nobody takes a larger share before there is something to take.
+    command(to, &[b"ZREM", reading.members.as_bytes(), name.as_bytes()]);
+    reading.shards.len() + 1
+}
+
+/// Writes down what makes a consumer leave one stream.
+pub(super) fn put_leave_one(name: &str, reading: &Reading, shard: usize, to: &mut Vec<u8>) {
+    let lease = reading.lease_key(shard, name);
+    LEAVE.call(to, &[&reading.shards[shard].stream, &lease], &[reading.group.as_bytes(), name.as_bytes()]);
 }
 
 impl Drop for Member {
@@ -113,6 +131,7 @@ impl Drop for Member {
         let none = Reading {
             group: String::new(),
             shards: Vec::new(),
+            members: String::new(),
             ordered: false,
             topic: false,
             delete: false,

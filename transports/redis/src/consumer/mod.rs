@@ -6,6 +6,7 @@ mod member;
 mod receiver;
 mod settler;
 mod shared;
+mod streams;
 
 use std::sync::Arc;
 

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pontoon_core::Result;
 use pontoon_core::driver::{Inbox, Incoming, OpenConsumer, Receiver};
+use pontoon_core::{MAX_DURATION, Result};
 
 use super::leases::{Held, Leases};
 use super::look::{self, Rounds, ServerClock};
 use super::shared::Shared;
+use super::streams::{self, Step, Streams};
 use crate::RedisConfig;
 use crate::entry::{self, Id};
 use crate::error;
@@ -27,20 +28,21 @@ enum Asked {
     Sweep,
     /// What is new.
     Read,
+    /// How many streams of an ordered channel are our share.
+    Share,
     /// One stream of an ordered channel.
     Own(usize),
+    /// To take one back.
+    Give(usize),
     /// To say when there is more.
     Wait,
 }
 
-/// One stream of an ordered channel.
-#[derive(Debug, Default)]
-struct Stream {
-    owned: bool,
-    held: bool,
-    /// How far it was read.
-    read_up_to: String,
-    skipped: Vec<Id>,
+/// What the engine is told of a stream, by its number and the generation of its tokens.
+#[derive(Clone, Copy, Debug)]
+enum Signal {
+    Revoking(usize, u32),
+    Revoked(usize, u32),
 }
 
 /// The receiving half of one generation.
@@ -49,11 +51,9 @@ pub struct RedisReceiver {
     socket: Socket,
     asked: Asked,
     arrived: VecDeque<Incoming>,
-    streams: Vec<Stream>,
-    /// The next stream to ask for; all were asked when it is their number.
-    turn: usize,
-    /// Whether this turn brought anything.
-    found: bool,
+    /// Comes after what arrived.
+    signals: Vec<Signal>,
+    streams: Streams,
     rounds: Rounds,
     clock: ServerClock,
     wait: Duration,
@@ -70,13 +70,12 @@ impl RedisReceiver {
         server_ms: u64,
     ) -> Self {
         RedisReceiver {
-            streams: shared.member.reading.shards.iter().map(|_| Stream::default()).collect(),
+            streams: Streams::new(shared.member.reading.shards.len(), config.look_every, config.lease),
             shared,
             socket,
             asked: Asked::Nothing,
             arrived: VecDeque::new(),
-            turn: 0,
-            found: false,
+            signals: Vec::new(),
             rounds: Rounds::new(config.look_every, config.lease),
             clock: ServerClock { ms: server_ms, at: Instant::now() },
             wait: config.look_every.min(how.longest_read),
@@ -92,7 +91,7 @@ impl RedisReceiver {
             if let Some(dead) = self.shared.dead("receive") {
                 return Poll::Ready(Err(dead));
             }
-            if !self.arrived.is_empty() || (self.stopping && self.asked == Asked::Nothing) {
+            if !self.arrived.is_empty() || !self.signals.is_empty() || (self.stopping && self.asked == Asked::Nothing) {
                 return Poll::Ready(Ok(()));
             }
             if self.asked == Asked::Nothing {
@@ -110,19 +109,30 @@ impl RedisReceiver {
         let member = &self.shared.member;
         let out = self.socket.out();
         self.asked = if member.reading.ordered {
-            if let Some(stream) = self.streams.get_mut(self.turn) {
-                let max = if stream.held { 0 } else { max };
-                look::own(member, self.turn, &mut self.rounds, max, stream.owned, &stream.skipped, out);
-                stream.skipped.clear();
-                Asked::Own(self.turn)
-            } else {
-                let owned = self.streams.iter().enumerate().filter(|(_, stream)| stream.owned && !stream.held);
-                let from: Vec<_> = owned.map(|(at, stream)| (at, stream.read_up_to.clone())).collect();
-                look::wait(member, &from, self.wait, out);
-                Asked::Wait
+            let step = self.streams.step(Instant::now(), |stream| self.shared.lock().leases.out(stream) > 0);
+            match step {
+                Step::Share => {
+                    streams::ask(member, out);
+                    Asked::Share
+                }
+                Step::Own(at) => {
+                    let stream = self.streams.at(at);
+                    let max = if stream.held || stream.leaving { 0 } else { max };
+                    look::own(member, at, &mut self.rounds, max, stream.owned, &stream.skipped, out);
+                    stream.skipped.clear();
+                    Asked::Own(at)
+                }
+                Step::Give(at) => {
+                    streams::give(member, at, out);
+                    Asked::Give(at)
+                }
+                Step::Wait => {
+                    look::wait(member, &self.streams.read(), self.wait, out);
+                    Asked::Wait
+                }
             }
         } else if self.rounds.at <= Instant::now() {
-            let skipped = &mut self.streams[0].skipped;
+            let skipped = &mut self.streams.at(0).skipped;
             look::sweep(member, &mut self.rounds, max, skipped, out);
             skipped.clear();
             Asked::Sweep
@@ -152,7 +162,19 @@ impl RedisReceiver {
         }
         match asked {
             Asked::Nothing => return Err(Malformed("an answer was not asked for")),
-            Asked::Wait => (self.turn, self.found) = (0, false),
+            Asked::Wait => self.streams.begin_turn(),
+            Asked::Share => {
+                let share = usize::try_from(cursor.int()?).unwrap_or_default();
+                let state = self.shared.lock();
+                let leaving = self.streams.share(share, Instant::now(), |stream| state.leases.out(stream));
+                let revoking = |stream| Signal::Revoking(stream, state.leases.generation(stream));
+                self.signals.extend(leaving.into_iter().map(revoking));
+            }
+            Asked::Give(at) => {
+                self.streams.gave(at);
+                self.streams.went_on();
+                self.signals.push(Signal::Revoked(at, self.shared.renew(at)));
+            }
             Asked::Read => self.new_entries(frame, &mut cursor)?,
             Asked::Sweep => {
                 let (state, more) = self.swept(0, frame, &mut cursor)?;
@@ -165,18 +187,17 @@ impl RedisReceiver {
             }
             Asked::Own(at) => {
                 let (state, more) = self.swept(at, frame, &mut cursor)?;
-                self.found |= more;
+                if more {
+                    self.streams.found();
+                }
                 let last = cursor.bulk()?;
                 if state == 0 {
                     return Ok(Err(error::lease_lost()));
                 }
-                let stream = &mut self.streams[at];
+                let stream = self.streams.at(at);
                 stream.owned = state == 1;
                 stream.read_up_to = String::from_utf8_lossy(last).into_owned();
-                self.turn += 1;
-                if self.turn == self.streams.len() && self.found {
-                    (self.turn, self.found) = (0, false);
-                }
+                self.streams.went_on();
             }
         }
         Ok(Ok(()))
@@ -222,7 +243,7 @@ impl RedisReceiver {
         cursor: &mut Cursor<'_>,
         held: Held,
     ) -> Result<(), Malformed> {
-        self.found = true;
+        self.streams.found();
         let token = leases.insert(shard as u32, held);
         let incoming = entry::incoming(frame, cursor, held.id, held.deliveries, token, self.clock.now())?;
         let only_for = incoming.message.history().only_for.as_deref();
@@ -230,7 +251,7 @@ impl RedisReceiver {
             // A copy for another subscription of this topic: done with it.
             let _ = leases.take(token);
             leases.done(token);
-            self.streams[shard].skipped.push(held.id);
+            self.streams.at(shard).skipped.push(held.id);
             self.rounds.at = Instant::now();
             return Ok(());
         }
@@ -239,12 +260,28 @@ impl RedisReceiver {
     }
 }
 
+impl RedisReceiver {
+    /// Tells of streams that go; whether there were any. While the engine is told that one goes it is ours.
+    fn tell(&mut self, into: &mut Inbox) -> bool {
+        let any = !self.signals.is_empty();
+        for signal in self.signals.drain(..) {
+            match signal {
+                // Until everything that is out of it is settled, however long that takes.
+                Signal::Revoking(stream, generation) => into.revoking(stream as u32, generation, MAX_DURATION),
+                Signal::Revoked(stream, generation) => into.revoked(stream as u32, generation),
+            }
+        }
+        any
+    }
+}
+
 impl Receiver for RedisReceiver {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Inbox, max: usize) -> Poll<Result<()>> {
         ready!(self.poll(cx, max))?;
         let count = max.min(self.arrived.len());
         self.arrived.drain(..count).for_each(|incoming| into.message(incoming));
-        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let told = self.arrived.is_empty() && self.tell(into);
+        if count == 0 && !told { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn hold(&mut self, source: u32, held: bool) {
@@ -258,6 +295,7 @@ impl Receiver for RedisReceiver {
         loop {
             let polled = self.poll(cx, 0);
             self.arrived.drain(..).for_each(|incoming| into.message(incoming));
+            self.tell(into);
             ready!(polled)?;
             if self.asked == Asked::Nothing {
                 return Poll::Ready(Ok(()));

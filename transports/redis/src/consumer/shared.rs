@@ -10,7 +10,12 @@ use super::member::Member;
 use crate::error;
 use crate::link::Link;
 
-static CONNECTIONS: AtomicU32 = AtomicU32::new(1);
+static GENERATIONS: AtomicU32 = AtomicU32::new(1);
+
+/// One that no tokens of this process had.
+fn generation() -> u32 {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
 
 pub(super) struct Shared {
     pub(super) member: Arc<Member>,
@@ -26,12 +31,17 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(member: Arc<Member>, link: Arc<Link>) -> Arc<Self> {
-        let leases = Leases::new(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+        let leases = Leases::new(member.reading.shards.len(), generation);
         Arc::new(Shared { member, link, state: Mutex::new(State { leases, dead: None }) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Messages of this shard are not ours any more: tokens of it are of another generation from now on. The one before.
+    pub(super) fn renew(&self, shard: usize) -> u32 {
+        self.lock().leases.renew(shard, generation())
     }
 
     /// Ends the generation.

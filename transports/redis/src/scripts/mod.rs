@@ -19,6 +19,7 @@ pub(crate) const PURGE: Script = script!("common.lua", "purge.lua");
 pub(crate) const RELEASE: Script = script!("release.lua");
 pub(crate) const REPLACE: Script = script!("put.lua", "replace.lua");
 pub(crate) const SETTLE: Script = script!("settle.lua");
+pub(crate) const SHARE: Script = script!("allow_oom.lua", "common.lua", "share.lua");
 pub(crate) const SWEEP: Script = script!("allow_oom.lua", "common.lua", "sweep.lua");
 
 /// A script. Its head says what it takes and what it returns.
