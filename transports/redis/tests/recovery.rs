@@ -11,6 +11,8 @@ use pontoon_core::driver::{Disposition, LateKind, Settled};
 use pontoon_core::{Channel, ChannelKind, Delay, Message, PublishOutcome, Rejection, Source, Subscription};
 
 const LEASE: &str = "lease=400ms&look_every=20ms";
+/// One that no slow machine lets run out.
+const LONG: &str = "lease=20s&look_every=20ms";
 const SOON: Duration = Duration::from_millis(300);
 const LATE: Duration = Duration::from_secs(5);
 
@@ -304,7 +306,7 @@ async fn shards_keep_the_order_of_each_key_also_for_the_next_owner() {
         let mut channel = queue("shards");
         channel.order = pontoon_core::Order::FallBehind;
         channel.shards = Some(4);
-        let transport = connect(&url, LEASE).await;
+        let transport = connect(&url, LONG).await;
         declare(&transport, &channel, &[]).await;
         let all = (0..KEYS * 10)
             .map(|n| Message::new(n.to_string()).with_id(format!("m{n}")).with_key(format!("k{}", n % KEYS)));
@@ -323,7 +325,7 @@ async fn shards_keep_the_order_of_each_key_also_for_the_next_owner() {
         };
         // The first owner takes all, settles a part, and goes; what it held comes first to its successor.
         let mut first = Consumer::of(&transport, &channel).await;
-        let mut standby = Consumer::of(&connect(&url, LEASE).await, &channel).await;
+        let mut standby = Consumer::of(&connect(&url, LONG).await, &channel).await;
         let held = first.take(400, LATE).await.unwrap();
         assert!(standby.take(1, SOON).await.unwrap().is_empty(), "a stream has one owner");
         let mut settled = 0;
