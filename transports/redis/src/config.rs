@@ -62,6 +62,10 @@ pub struct RedisConfig {
     /// The largest body, in bytes: at most 512 MiB, default 64 MiB. A larger one is refused.
     #[serde(deserialize_with = "parse::a_size")]
     pub max_body: u64,
+    /// How many messages a topic without any subscription keeps, for a subscription that begins with the earliest: at
+    /// least 1, default 10,000. Older ones go about once a second while somebody publishes.
+    #[serde(deserialize_with = "parse::a_count")]
+    pub keep_unsubscribed: u32,
     /// The consumer group of queues; default `pontoon`. A subscription of a topic is the group of its name.
     pub group: String,
 }
@@ -82,6 +86,7 @@ impl Default for RedisConfig {
             lease: Duration::from_secs(30),
             look_every: Duration::from_millis(100),
             max_body: 64 << 20,
+            keep_unsubscribed: 10_000,
             group: "pontoon".into(),
         }
     }
@@ -188,6 +193,9 @@ impl RedisConfig {
         if self.max_body > LARGEST {
             return range("max_body", "at most 512MiB");
         }
+        if self.keep_unsubscribed == 0 {
+            return range("keep_unsubscribed", "at least 1");
+        }
         if self.group.is_empty() || self.group.contains('\0') || self.group.starts_with("pontoon-") {
             return range("group", "a name without NUL that does not begin with `pontoon-`");
         }
@@ -262,6 +270,7 @@ mod tests {
             ("redis://u:hunter2@host?lease=1s&lease=2s", ErrorKind::InvalidConfig),
             ("redis://u:hunter2@host?look_every=20s", ErrorKind::InvalidConfig),
             ("redis://u:hunter2@host?max_body=1GiB", ErrorKind::InvalidConfig),
+            ("redis://u:hunter2@host?keep_unsubscribed=0", ErrorKind::InvalidConfig),
             ("redis://u:hunter2@host?group=pontoon-free", ErrorKind::InvalidConfig),
             ("redis://u:hunter2@host?password=hunter2", ErrorKind::InvalidConfig),
             ("redis://user@host", ErrorKind::InvalidConfig),

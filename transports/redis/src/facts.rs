@@ -46,6 +46,15 @@ pub(crate) fn shards(channel: &Channel) -> u16 {
     channel.shards.unwrap_or(1).max(1)
 }
 
+/// How long a message is kept, in milliseconds; 0 until it is settled.
+pub(crate) fn retention_ms(channel: &Channel) -> u64 {
+    match channel.retention {
+        Retention::UntilSettled => 0,
+        // Less than a millisecond is one.
+        Retention::For(keep) => u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).max(1),
+    }
+}
+
 /// Whether these are the facts with which a channel's dead-letter channel is declared along with it.
 pub(crate) fn are_implied(channel: &Channel) -> bool {
     let mut implied = channel.clone();

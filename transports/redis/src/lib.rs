@@ -20,6 +20,7 @@ mod server;
 mod socket;
 mod tls;
 mod transport;
+mod upkeep;
 
 pub use config::RedisConfig;
 pub use consumer::{RedisReceiver, RedisSettler};

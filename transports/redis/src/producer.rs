@@ -13,7 +13,8 @@ use crate::keys::{Keys, shard_of};
 use crate::link::Link;
 use crate::resp::{Cursor, Item, Malformed, array, bulk, number};
 use crate::socket::{OUT_BOUND, Socket};
-use crate::{error, facts, scripts};
+use crate::upkeep::Upkeep;
+use crate::{RedisConfig, error, facts, scripts};
 
 /// How many answers of the server one poll takes.
 const ANSWERS: usize = 1024;
@@ -33,6 +34,9 @@ pub struct RedisProducer {
     next_shard: usize,
     /// Sent and not yet answered, in order.
     open: VecDeque<Ticket>,
+    /// How many were answered.
+    answered: u64,
+    upkeep: Upkeep,
     /// Kept for their memory.
     outcomes: Vec<(Ticket, PublishOutcome)>,
     fields: Vec<u8>,
@@ -40,7 +44,7 @@ pub struct RedisProducer {
 }
 
 impl RedisProducer {
-    pub(crate) fn new(socket: Socket, link: Arc<Link>, how: OpenProducer, max_body: u64) -> Self {
+    pub(crate) fn new(socket: Socket, link: Arc<Link>, how: OpenProducer, config: &RedisConfig) -> Self {
         let name = how.channel.name.as_str();
         let shards = facts::shards(&how.channel);
         RedisProducer {
@@ -50,9 +54,11 @@ impl RedisProducer {
             shards: (0..shards).map(|shard| Keys::of_shard(name, shard, shards)).collect(),
             channel: name.to_owned(),
             max_in_flight: how.max_in_flight.max(1),
-            max_body,
+            max_body: config.max_body,
             next_shard: 0,
             open: VecDeque::new(),
+            answered: 0,
+            upkeep: Upkeep::of(&how.channel, config),
             outcomes: Vec::new(),
             fields: Vec::new(),
             dead: None,
@@ -83,7 +89,9 @@ impl RedisProducer {
             match self.socket.poll_reply(cx, "publish") {
                 Poll::Pending => return None,
                 Poll::Ready(Err(error)) => return Some(error),
+                Poll::Ready(Ok(len)) if self.upkeep.is_next(self.answered) => self.socket.frames().skip(len),
                 Poll::Ready(Ok(len)) => {
+                    self.answered += 1;
                     let outcome = outcome(&self.socket.frames().bytes()[..len], &self.channel);
                     self.socket.frames().skip(len);
                     let ticket = self.open.pop_front();
@@ -197,6 +205,7 @@ impl Producer for RedisProducer {
             }
             batch.pop();
         }
+        self.upkeep.put(&self.shards, self.answered + self.open.len() as u64, self.socket.out());
         // A connection that ends here took the messages with it: the next poll says so.
         self.pump(cx);
         Poll::Ready(Ok(()))

@@ -94,7 +94,7 @@ impl Transport for RedisTransport {
     async fn open_producer(&self, how: OpenProducer) -> Result<OpenedProducer<RedisProducer>> {
         let (socket, server) = self.client.open_asking("open producer").await?;
         let capabilities = self.capabilities_of(&how.channel, &server);
-        let producer = RedisProducer::new(socket, self.client.links.link(), how, self.client.config.max_body);
+        let producer = RedisProducer::new(socket, self.client.links.link(), how, &self.client.config);
         Ok(OpenedProducer::new(producer, capabilities))
     }
 

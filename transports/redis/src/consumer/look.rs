@@ -67,7 +67,7 @@ pub(super) fn sweep(member: &Member, rounds: &mut Rounds, max: usize, skipped: &
     let keys = &reading.shards[0];
     let (orphans, trim) = rounds.next(Instant::now());
     let lease = reading.lease_key(0, &member.name);
-    scripts::SWEEP.begin(to, &[&keys.stream, &lease, &keys.held, &keys.due], 7 + skipped.len());
+    scripts::SWEEP.begin(to, &[&keys.stream, &lease, &keys.held, &keys.due], 8 + skipped.len());
     bulk(to, reading.group.as_bytes());
     bulk(to, member.name.as_bytes());
     number(to, reading.lease.as_millis() as u64);
@@ -75,6 +75,7 @@ pub(super) fn sweep(member: &Member, rounds: &mut Rounds, max: usize, skipped: &
     bulk(to, reading.lease_prefix(0).as_bytes());
     bulk(to, flag(orphans));
     bulk(to, flag(trim && reading.topic));
+    number(to, if trim { reading.retention_ms } else { 0 });
     skipped.iter().for_each(|id| id.put(to));
 }
 
@@ -93,13 +94,14 @@ pub(super) fn own(
     let now = Instant::now();
     let trim = rounds.at <= now && rounds.next(now).1;
     let owner = reading.lease_key(shard, &member.name);
-    scripts::OWN.begin(to, &[&keys.stream, &owner, &keys.held, &keys.due], 6 + skipped.len());
+    scripts::OWN.begin(to, &[&keys.stream, &owner, &keys.held, &keys.due], 7 + skipped.len());
     bulk(to, reading.group.as_bytes());
     bulk(to, member.name.as_bytes());
     number(to, reading.lease.as_millis() as u64);
     number(to, max.min(MOST) as u64);
     bulk(to, flag(owned));
     bulk(to, flag(trim && reading.topic));
+    number(to, if trim { reading.retention_ms } else { 0 });
     skipped.iter().for_each(|id| id.put(to));
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Reading {
     pub(crate) topic: bool,
     /// Whether a settled entry is deleted: nobody else has a right to it.
     pub(crate) delete: bool,
+    /// How long a message is kept; 0 until it is settled.
+    pub(crate) retention_ms: u64,
     pub(crate) lease: Duration,
 }
 
@@ -45,6 +47,8 @@ impl Reading {
             ordered: channel.order.is_ordered(),
             topic,
             delete: !topic && !channel.existing,
+            // Of another program's stream nothing is ours to remove.
+            retention_ms: if channel.existing { 0 } else { facts::retention_ms(channel) },
             lease: config.lease,
         }
     }
@@ -135,6 +139,7 @@ impl Drop for Member {
             ordered: false,
             topic: false,
             delete: false,
+            retention_ms: 0,
             lease: Duration::ZERO,
         };
         let orphan =

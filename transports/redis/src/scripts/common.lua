@@ -48,6 +48,12 @@ local function move_due(stream, held, due, now)
     return #ids == 128 and 1 or 0
 end
 
+-- What is older than the channel's retention goes, read or not; how many.
+local function retain(stream, ms, now)
+    if ms == '0' then return 0 end
+    return redis.call('XTRIM', stream, 'MINID', string.format('%.0f', math.max(now - tonumber(ms), 0)))
+end
+
 -- A topic keeps what its slowest subscription has not settled.
 local function trim(stream)
     local low

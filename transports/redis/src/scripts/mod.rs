@@ -21,6 +21,7 @@ pub(crate) const REPLACE: Script = script!("put.lua", "replace.lua");
 pub(crate) const SETTLE: Script = script!("settle.lua");
 pub(crate) const SHARE: Script = script!("allow_oom.lua", "common.lua", "share.lua");
 pub(crate) const SWEEP: Script = script!("allow_oom.lua", "common.lua", "sweep.lua");
+pub(crate) const UPKEEP: Script = script!("common.lua", "upkeep.lua");
 
 /// A script. Its head says what it takes and what it returns.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 -- Takes, keeps and reads one stream of an ordered channel. Only its owner reads it, and what others had comes first.
 -- KEYS: stream, owner, held, due
--- ARGV: group, me, lease ms, count, whether it was owned, whether to trim, ids to skip...
+-- ARGV: group, me, lease ms, count, whether it was owned, whether to trim,
+--   ms of retention or 0, ids to skip...
 -- Returns {1 owned, 0 lost, 2 another's; time in ms; entries {id, deliveries, fields}; whether more is due; id of the
 -- last one read}.
 local stream, owner = KEYS[1], KEYS[2]
@@ -14,7 +15,8 @@ if holder ~= me then
 else
     redis.call('PEXPIRE', owner, ttl)
 end
-if #ARGV > 6 then redis.call('XACK', stream, group, unpack(ARGV, 7)) end
+if #ARGV > 7 then redis.call('XACK', stream, group, unpack(ARGV, 8)) end
+retain(stream, ARGV[7], now)
 local more = move_due(stream, KEYS[3], KEYS[4], now)
 local entries, rows, behind = {}, {}, false
 for _, other in ipairs(consumers(stream, group)) do

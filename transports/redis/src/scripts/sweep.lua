@@ -1,13 +1,15 @@
 -- Everything that a consumer of an unordered channel has to look after now and then.
 -- KEYS: stream, lease, held, due
--- ARGV: group, me, lease ms, count, prefix of leases, whether to look for orphans, whether to trim, ids to skip...
+-- ARGV: group, me, lease ms, count, prefix of leases, whether to look for orphans, whether to trim,
+--   ms of retention or 0, ids to skip...
 -- Returns {1 or 0 when the lease is lost, server's time in ms, entries {id, deliveries, fields}, whether more is due}.
 local stream, lease = KEYS[1], KEYS[2]
 local group, me, ttl, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = server_ms()
 if redis.call('GET', lease) ~= me then return {0, now, {}, 0} end
 redis.call('PEXPIRE', lease, ttl)
-if #ARGV > 7 then redis.call('XACK', stream, group, unpack(ARGV, 8)) end
+if #ARGV > 8 then redis.call('XACK', stream, group, unpack(ARGV, 9)) end
+retain(stream, ARGV[8], now)
 local more = move_due(stream, KEYS[3], KEYS[4], now)
 local entries = {}
 local function claim(rows)
