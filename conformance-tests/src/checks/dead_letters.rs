@@ -1,17 +1,12 @@
-//! Dead letters: nothing is lost on the way there, and the truth is written on them.
+//! Dead letters: the limit that makes them, and the truth that is written on them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pontoon::MAX_REDRIVES;
 use pontoon_core::Capability::{MessageTtl, OrderPerKey};
 use pontoon_core::{EventKind, Level, Order, ReasonKind, Retry};
-use tokio::time::Instant;
 
-use super::Need::{Control, Has};
-use super::redelivery::fast_reconnect;
-use crate::harness::{Harm, HarmKind};
-use crate::scene::{Broken, End, Held, Scene, hold, with_channel};
+use crate::scene::{End, Held, Scene, hold};
 
 checks! {
     "DLQ-LIMIT" the_last_attempt_dead_letters ["C7.8", "C7.11"] needs []
@@ -26,27 +21,9 @@ checks! {
     "DLQ-REASON" reasons_are_true ["C8.4"] needs []
         "The reason of a dead letter is the true one";
         "expired and rejected messages look alike, and the wrong ones are put back";
-    "DLQ-OUTAGE" an_outage_loses_nothing ["C8.1", "C8.7"] needs [Control(HarmKind::RefuseDeadLetters)]
-        "While the dead-letter channel takes nothing, the source stays unsettled and is tried again";
-        "every message that fails while the dead-letter channel is down is gone";
-    "DLQ-CRASH" a_crash_loses_nothing ["C8.1"] needs [Control(HarmKind::Cut)]
-        "A connection that breaks between dead letter and settlement makes a duplicate at most";
-        "a crash at the wrong moment loses the message that failed";
-    "DLQ-BLOCK" poison_delays_its_key_only ["C6.5", "C8.7"] needs [Has(OrderPerKey)]
-        "A message that fails again and again delays only its own key";
-        "one poisonous message holds up every customer";
-    "DLQ-REDRIVE" redrive_starts_anew ["C8.9"] needs []
-        "Redrive puts a message back whole, with attempts at 1, and at most so often";
-        "a repaired message is given up at once, or goes round for ever";
-    "RDR-DEDUP" a_redrive_is_no_duplicate ["C8.10"] needs []
-        "Rejected, redriven and rejected again, a message arrives each time";
-        "a broker that removes duplicates swallows redriven messages";
     "DLQ-NONE" drops_are_events ["C8.6"] needs []
         "Where dead letters are discarded, each is an event with its reason";
         "messages disappear at a limit without a trace";
-    "TGT-GONE" a_missing_target_delays_nobody_else ["C8.7"] needs [Control(HarmKind::Delete)]
-        "A dead-letter channel that is gone delays no other channel";
-        "deleting one queue stops the retries of every other";
 }
 
 async fn the_last_attempt_dead_letters(scene: Scene) -> Held {
@@ -164,140 +141,6 @@ async fn reasons_are_true(scene: Scene) -> Held {
     Ok(())
 }
 
-async fn an_outage_loses_nothing(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let sender = scene.publisher(&place).await?;
-    let retry = Retry::fixed(Duration::from_millis(20)).jitter(0.0).attempts(2);
-    let reader = scene.consumer_with(&place, |options| options.retry = retry).await?;
-    scene.harm(Harm::RefuseDeadLetters).await?;
-    sender.put(sender.drafts(12, &["a", "b"])).await?;
-    // Half are rejected at once, half fail twice.
-    for _ in 0..18 {
-        let taken = reader.next().await?;
-        let _ = if taken.key() == "a" { taken.reject() } else { taken.retry() };
-    }
-    let refused = || scene.events().of(EventKind::SuccessorFailed).len();
-    let outage = Instant::now();
-    while refused() < 20 && outage.elapsed() < scene.timings().patience() {
-        // The consumer goes on with other messages meanwhile.
-        sender.put_one(Some("c")).await?;
-        let taken = reader.next().await?;
-        let _ = if taken.key() == "c" { taken.ack() } else { taken.reject() };
-        scene.rest(Duration::from_millis(500)).await;
-    }
-    scene.heal().await?;
-    while let Some(taken) = reader.next_within(scene.timings().quiet()).await? {
-        let _ = taken.reject();
-    }
-    Ok(())
-}
-
-async fn a_crash_loses_nothing(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let sender = scene.publisher(&place).await?;
-    let reader = scene.consumer_with(&place, |options| options.reconnect = fast_reconnect()).await?;
-    for at in 0..12u64 {
-        sender.put_one(Some("crash")).await?;
-        let taken = reader.next().await?;
-        let _ = taken.reject();
-        scene.rest(Duration::from_micros(at * 300)).await;
-        scene.harm(Harm::Cut).await?;
-        scene.heal().await?;
-        while let Some(again) = reader.next_within(scene.timings().quiet() / 10).await? {
-            let _ = again.reject();
-        }
-    }
-    Ok(())
-}
-
-/// A key that holds up others costs them its whole backoff, so that is the bound: a ratio of two percentiles would say
-/// more of the machine than of the transport.
-async fn poison_delays_its_key_only(scene: Scene) -> Held {
-    let place = scene.place()?.ordered(Order::BLOCK);
-    let sender = scene.publisher(&place).await?;
-    let backoff = Duration::from_secs(4);
-    let retry = Retry::fixed(backoff).jitter(0.0).attempts(3);
-    let reader = scene
-        .consumer_with(&place, |options| {
-            options.retry = retry;
-            options.prefetch = 4;
-        })
-        .await?;
-    sender.put(sender.drafts(40, &["poison", "a", "b", "c"])).await?;
-    let began = Instant::now();
-    let (mut others, mut failures) = (0, 0);
-    while others < 30 {
-        let taken = reader.next().await?;
-        if taken.key() == "poison" {
-            failures += 1;
-            let _ = taken.retry();
-        } else {
-            others += 1;
-            let _ = taken.ack();
-        }
-    }
-    let took = began.elapsed();
-    hold!(failures >= 1, "no-effect", "the poisonous message was never delivered");
-    hold!(took < backoff, "head-of-line", "30 messages of other keys took {took:?} while one key was in its backoff");
-    while let Some(taken) = reader.next_within(scene.timings().quiet()).await? {
-        let _ = taken.reject();
-    }
-    Ok(())
-}
-
-async fn redrive_starts_anew(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let sender = scene.publisher(&place).await?;
-    let published = sender.draft(Some("k")).with_header("tenant", "acme");
-    sender.put(vec![published.clone()]).await?;
-    let reader = scene.consumer(&place).await?;
-    let broker = scene.broker();
-    with_channel!(scene, &place, pontoon::Raw, |channel| {
-        let dead = broker.dead_letters(channel).await?;
-        for life in 0..=u32::from(MAX_REDRIVES) {
-            let taken = reader.next().await?;
-            let (attempt, hops) = (taken.attempt(), taken.message().history().hops);
-            let same = taken.message().body == published.body && taken.message().headers == published.headers;
-            hold!(same, "corrupt", "life {life}: a redriven message is not what was published");
-            hold!(attempt.is_first(), "redrive-keeps-count", "life {life} begins with attempt {attempt}");
-            hold!(u32::from(hops) == life, "redrive-keeps-count", "life {life} says {hops} hops");
-            let _ = taken.reject();
-            scene.until("a dead letter", || scene.events().of(EventKind::DeadLettered).len() as u32 > life).await?;
-            let report = scene.in_time("redrive", dead.redrive_all()).await??;
-            let last = life == u32::from(MAX_REDRIVES);
-            let expected = if last { (0, 1) } else { (1, 0) };
-            let found = (report.redriven, report.exhausted);
-            hold!(found == expected, "redrive-endless", "after {life} redrives: {report}");
-            if !last {
-                scene.redriven(&place, &published.id)?;
-            }
-        }
-    });
-    Ok(())
-}
-
-async fn a_redrive_is_no_duplicate(scene: Scene) -> Held {
-    let place = scene.place()?;
-    let (sender, reader) = (scene.publisher(&place).await?, scene.consumer(&place).await?);
-    let id = sender.put_one(None).await?;
-    let broker = scene.broker();
-    with_channel!(scene, &place, pontoon::Raw, |channel| {
-        let dead = broker.dead_letters(channel).await?;
-        for life in 0..3 {
-            let taken = reader.next_within(scene.timings().quiet()).await?;
-            let Some(taken) = taken else {
-                return Err(Broken::new("redrive-lost", format!("{id} was redriven {life} times and did not arrive")));
-            };
-            let _ = taken.reject();
-            scene.until("a dead letter", || scene.events().of(EventKind::DeadLettered).len() > life).await?;
-            let _ = scene.in_time("redrive", dead.redrive_all()).await??;
-            scene.redriven(&place, &id)?;
-        }
-    });
-    reader.ack_rest().await?;
-    Ok(())
-}
-
 async fn drops_are_events(scene: Scene) -> Held {
     let place = scene.place()?.discarding();
     let sender = scene.publisher(&place).await?;
@@ -313,41 +156,6 @@ async fn drops_are_events(scene: Scene) -> Held {
     for (id, reason) in [(rejected, ReasonKind::Rejected), (failed, ReasonKind::MaxAttempts)] {
         let told = heard.iter().filter(|event| event.id.as_ref() == Some(&id) && event.reason == Some(reason)).count();
         hold!(told == 1, "silent-drop", "{id} was dropped as {reason} with {told} events");
-    }
-    Ok(())
-}
-
-async fn a_missing_target_delays_nobody_else(scene: Scene) -> Held {
-    let (broken, well) = (scene.place()?, scene.place()?);
-    let (to_broken, to_well) = (scene.publisher(&broken).await?, scene.publisher(&well).await?);
-    let (at_broken, at_well) = (scene.consumer(&broken).await?, scene.consumer(&well).await?);
-    // What stores dead letters stands by now: opening it later would declare its channel anew.
-    to_broken.put_one(None).await?;
-    let _ = at_broken.next().await?.reject();
-    scene.bury(&broken, 1).await?;
-    if let Some(dead) = broken.dead() {
-        scene.harm(Harm::Delete(dead.channel.name.as_str().to_owned())).await?;
-    }
-    to_broken.put(to_broken.drafts(10, &[])).await?;
-    for _ in 0..10 {
-        let _ = at_broken.next().await?.reject();
-    }
-    scene.until("a refused dead letter", || !scene.events().of(EventKind::SuccessorFailed).is_empty()).await?;
-    let began = Instant::now();
-    to_well.put(to_well.drafts(20, &[])).await?;
-    for at in 0..20 {
-        let Some(taken) = at_well.next_within(scene.timings().quiet()).await? else {
-            return Err(Broken::new(
-                "held-up",
-                format!("{at} of 20 messages came beside a channel without its target"),
-            ));
-        };
-        let _ = if at % 2 == 0 { taken.reject() } else { taken.ack() };
-    }
-    let dead = || scene.events().of(EventKind::DeadLettered).len();
-    while dead() < 10 {
-        hold!(began.elapsed() < scene.timings().quiet(), "held-up", "{} of 10 dead letters got through", dead());
-        scene.rest(Duration::from_millis(5)).await;
     }
     Ok(())
 }

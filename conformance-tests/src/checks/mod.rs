@@ -92,9 +92,11 @@ macro_rules! checks {
 }
 
 mod ack;
+mod attempts;
 mod batches;
 mod channels;
 mod competing;
+mod dead_letter_faults;
 mod dead_letters;
 mod delay;
 mod fidelity;
@@ -106,6 +108,7 @@ mod order;
 mod publish;
 mod reconnect;
 mod redelivery;
+mod redrive;
 mod shutdown;
 mod waiting;
 
@@ -119,7 +122,10 @@ pub fn all() -> Vec<Check> {
         ack::CHECKS,
         nack::CHECKS,
         redelivery::CHECKS,
+        attempts::CHECKS,
         dead_letters::CHECKS,
+        dead_letter_faults::CHECKS,
+        redrive::CHECKS,
         delay::CHECKS,
         competing::CHECKS,
         batches::CHECKS,
