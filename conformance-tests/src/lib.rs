@@ -3,6 +3,7 @@
 
 pub mod checker;
 pub mod checks;
+pub mod crash;
 pub mod harness;
 pub mod history;
 pub mod mutants;

@@ -57,6 +57,16 @@ fn passes(profile: &Profile) -> Result<(), Failed> {
     Err(format!("{storm}\nrepeat the schedule with: {repeat}").into())
 }
 
+/// Members that join and leave all the time, while the broker is killed: the work is shared anew again and again.
+fn members_come_and_go(profile: &Profile) -> Result<(), Failed> {
+    let storm = over(profile, &Plan::short().with_guests(2), |transport| transport)?;
+    let came = storm.history.events().iter().filter(|event| matches!(event.what, What::Subscribe(_))).count();
+    if storm.verdict.is_passed() && came >= 6 {
+        return Ok(());
+    }
+    Err(format!("{came} consumers came, 2 of them to stay; {storm}").into())
+}
+
 fn notices(profile: &Profile) -> Result<(), Failed> {
     let defect = Arc::new(LosesRarely::default());
     let planted = defect.clone();
@@ -93,6 +103,8 @@ fn main() -> ExitCode {
         trials.push(Trial::test(profile.name.clone(), move || passes(&profile)));
     }
     let profile = server::Server.profiles().remove(0);
+    let own = profile.clone();
+    trials.push(Trial::test("members come and go", move || members_come_and_go(&own)));
     trials.push(Trial::test("one loss in ten thousand is found", move || notices(&profile)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

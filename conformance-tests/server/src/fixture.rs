@@ -22,6 +22,8 @@ pub struct ServerOptions {
     pub settings: Vec<(String, String)>,
     /// How often it says that it is there; `None` for the server's default.
     pub beat: Option<Duration>,
+    /// The folder of its file, which stays; `None` for one of its own, which goes with it.
+    pub folder: Option<PathBuf>,
     /// The program, and what to start it with.
     program: Program,
 }
@@ -58,6 +60,13 @@ impl ServerOptions {
     #[must_use]
     pub fn with_beat(mut self, every: Duration) -> Self {
         self.beat = Some(every);
+        self
+    }
+
+    /// Puts its file into this folder, which stays when the server is dropped.
+    #[must_use]
+    pub fn in_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
         self
     }
 
@@ -102,7 +111,8 @@ impl MemoryServer {
     /// `Internal` saying what the program, or starting it, said.
     pub fn start(options: ServerOptions) -> Result<Self> {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("pontoon-memory-server-{}-{number}", std::process::id()));
+        let own = || std::env::temp_dir().join(format!("pontoon-memory-server-{}-{number}", std::process::id()));
+        let folder = options.folder.clone().unwrap_or_else(own);
         std::fs::create_dir_all(&folder)
             .map_err(|error| failed("cannot make a folder for its file").with_source(error))?;
         let mut server = MemoryServer { options, folder, port: 0, process: None };
@@ -243,6 +253,8 @@ impl MemoryServer {
 impl Drop for MemoryServer {
     fn drop(&mut self) {
         let _ = self.kill();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if self.options.folder.is_none() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }

@@ -2,18 +2,19 @@
 //! can be had, how to hurt the broker.
 
 mod control;
+mod disk;
 mod process;
 mod profile;
-
 mod timings;
 
 use std::sync::Arc;
 
-use pontoon_core::Result;
 use pontoon_core::driver::{AnyTransport, BoxFuture};
+use pontoon_core::{Error, ErrorKind, Result};
 
 pub use crate::proxy::Proxy;
 pub use control::{Control, Harm, HarmKind, NoControl};
+pub use disk::Disk;
 pub use process::BrokerProcess;
 pub use profile::Profile;
 pub use timings::Timings;
@@ -44,6 +45,18 @@ pub trait Harness: Send + Sync + 'static {
     fn open_for_storm<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
         self.open(profile, seed)
     }
+
+    /// A connection to the broker that [`Site::address`] names, made in another process than the one that opened the site:
+    /// for processes that are killed.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, or processes of their own are not supported.
+    fn join<'a>(&'a self, _profile: &'a Profile, _address: &'a str) -> BoxFuture<'a, Result<AnyTransport>> {
+        Box::pin(async {
+            Err(Error::new(ErrorKind::Unsupported, "join broker", "this harness has no address for other processes")
+                .with_help("implement `Harness::join` beside `Site::address`"))
+        })
+    }
 }
 
 /// The broker as one check has it.
@@ -56,4 +69,10 @@ pub trait Site: Send + Sync + 'static {
 
     /// How the broker can be hurt: [`NoControl`] where it cannot.
     fn control(&self) -> &dyn Control;
+
+    /// How another process of this machine reaches the same broker by [`Harness::join`]; `None` where it cannot, so that
+    /// no processes are killed.
+    fn address(&self) -> Option<String> {
+        None
+    }
 }

@@ -1,22 +1,19 @@
-//! Storms as tests of the suite, where they were asked for.
+//! Storms, and processes that are killed, as tests of the suite, where they were asked for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pontoon_core::{Error, ErrorKind};
+
 use crate::checker::Verdict as Judged;
+use crate::crash::{Point, crash};
 use crate::harness::{HarmKind, Harness, Profile};
+use crate::history::History;
 use crate::report::{Entry, Evidence, Verdict};
-use crate::storm::{Plan, Storm, storm};
+use crate::storm::{Plan, storm};
 
 /// The variable that asks for storms: `short`, or the number of kills and of cuts, as in `100,500`.
 pub const STORM: &str = "PONTOON_STORM";
-
-/// The name of a storm in reports.
-pub(super) const NAME: &str = "STORM";
-const PROMISE: &str = "While connections are cut and the broker is killed, nothing is lost, invented, or out of order";
-/// What a failure means.
-pub(super) const FAILURE: &str =
-    "messages are lost, or handled out of order, on the day the broker or the network fails";
 
 /// The storm that was asked for; `None` where none was.
 ///
@@ -34,59 +31,127 @@ pub(super) fn asked() -> Result<Option<Plan>, String> {
     }
 }
 
-/// Runs a storm over a profile.
-pub(super) fn weather(harness: &Arc<dyn Harness>, profile: &Profile, plan: &Plan, seed: u64) -> Entry {
-    let began = Instant::now();
-    let (verdict, reason, evidence) = match over(harness, profile, plan, seed) {
-        Ok(Some(storm)) => judged(&storm),
-        Ok(None) => (Verdict::NotApplicable, "broker control is absent: cut, restart".to_owned(), None),
-        Err(error) => (Verdict::Indeterminate, error, None),
-    };
-    Entry {
-        name: NAME.to_owned(),
-        profile: profile.name.clone(),
-        promise: PROMISE.to_owned(),
-        verdict,
-        reason,
-        millis: Duration::as_millis(&began.elapsed()).try_into().unwrap_or(u64::MAX),
-        evidence: evidence.map(|shown| Box::new(shown.about(NAME, &profile.name, FAILURE))),
+/// What is run over a whole profile, beside the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ordeal {
+    /// Kills of the broker and cuts, under load.
+    Storm,
+    /// Kills of processes that publish and consume.
+    Crash,
+}
+
+/// Both: processes first, since a storm leaves the broker as it happens to.
+pub(super) const ORDEALS: [Ordeal; 2] = [Ordeal::Crash, Ordeal::Storm];
+
+impl Ordeal {
+    /// Its name in reports.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Ordeal::Storm => "STORM",
+            Ordeal::Crash => "CRASH",
+        }
+    }
+
+    fn promise(self) -> &'static str {
+        match self {
+            Ordeal::Storm => {
+                "While connections are cut and the broker is killed, nothing is lost, invented, or out of order"
+            }
+            Ordeal::Crash => {
+                "Publishers and consumers that are killed at each named point of their work lose and invent nothing"
+            }
+        }
+    }
+
+    /// What a failure means.
+    pub(super) fn failure(self) -> &'static str {
+        match self {
+            Ordeal::Storm => "messages are lost, or handled out of order, on the day the broker or the network fails",
+            Ordeal::Crash => "messages are lost, or come again without end, when a worker is killed",
+        }
+    }
+
+    fn absent(self) -> &'static str {
+        match self {
+            Ordeal::Storm => "broker control is absent: cut, restart",
+            Ordeal::Crash => "an address for other processes is absent",
+        }
+    }
+
+    /// Runs it over a profile.
+    pub(super) fn over(self, harness: &Arc<dyn Harness>, profile: &Profile, plan: &Plan, seed: u64) -> Entry {
+        let began = Instant::now();
+        let found = match self {
+            Ordeal::Storm => weather(harness, profile, plan, seed),
+            Ordeal::Crash => crashes(harness, profile, seed),
+        };
+        let (verdict, reason, evidence) = match found {
+            Ok(Some((verdict, history))) => judged(&verdict, &history),
+            Ok(None) => (Verdict::NotApplicable, self.absent().to_owned(), None),
+            Err(error) => (Verdict::Indeterminate, error.to_string(), None),
+        };
+        Entry {
+            name: self.name().to_owned(),
+            profile: profile.name.clone(),
+            promise: self.promise().to_owned(),
+            verdict,
+            reason,
+            millis: Duration::as_millis(&began.elapsed()).try_into().unwrap_or(u64::MAX),
+            evidence: evidence.map(|shown| Box::new(shown.about(self.name(), &profile.name, self.failure()))),
+        }
     }
 }
 
-fn over(harness: &Arc<dyn Harness>, profile: &Profile, plan: &Plan, seed: u64) -> Result<Option<Storm>, String> {
+/// What came of it; `None` where it does not apply.
+type Found = pontoon_core::Result<Option<(Judged, History)>>;
+
+fn weather(harness: &Arc<dyn Harness>, profile: &Profile, plan: &Plan, seed: u64) -> Found {
+    in_runtime(harness, async {
+        let site = harness.open_for_storm(profile, seed).await?;
+        let offers = |kind| site.control().offers(kind);
+        if !offers(HarmKind::Cut) && !offers(HarmKind::Restart) {
+            return Ok(None);
+        }
+        let storm = storm(&site, profile, &harness.timings(), plan, seed, |transport| transport).await?;
+        print!("{storm}");
+        Ok(Some((storm.verdict, storm.history)))
+    })
+}
+
+fn crashes(harness: &Arc<dyn Harness>, profile: &Profile, seed: u64) -> Found {
+    in_runtime(harness, async {
+        let site = harness.open_for_storm(profile, seed).await?;
+        let Some(crash) = crash(&site, profile, &harness.timings(), &Point::ALL, seed, false).await? else {
+            return Ok(None);
+        };
+        print!("{crash}");
+        Ok(Some((crash.verdict, crash.history)))
+    })
+}
+
+fn in_runtime(harness: &Arc<dyn Harness>, work: impl Future<Output = Found>) -> Found {
     let mut builder = if harness.timings().paused {
         tokio::runtime::Builder::new_current_thread()
     } else {
         tokio::runtime::Builder::new_multi_thread()
     };
     let runtime = builder.enable_all().start_paused(harness.timings().paused).build();
-    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let over: pontoon_core::Result<Option<Storm>> = runtime.block_on(async {
-        let site = harness.open_for_storm(profile, seed).await?;
-        let offers = |kind| site.control().offers(kind);
-        if !offers(HarmKind::Cut) && !offers(HarmKind::Restart) {
-            return Ok(None);
-        }
-        storm(&site, profile, &harness.timings(), plan, seed, |transport| transport).await.map(Some)
-    });
-    if let Ok(Some(storm)) = &over {
-        print!("{storm}");
-    }
-    over.map_err(|error| error.to_string())
+    let failed = |error| Error::new(ErrorKind::Internal, "start runtime", "there is none").with_source(error);
+    runtime.map_err(failed)?.block_on(work)
 }
 
-fn judged(storm: &Storm) -> (Verdict, String, Option<Evidence>) {
-    match &storm.verdict {
+fn judged(verdict: &Judged, history: &History) -> (Verdict, String, Option<Evidence>) {
+    match verdict {
         Judged::Passed => (Verdict::Passed, String::new(), None),
         Judged::Indeterminate { reason } => {
-            let shown = Evidence::of(&storm.history, &[], "indeterminate", reason);
+            let shown = Evidence::of(history, &[], "indeterminate", reason);
             (Verdict::Indeterminate, reason.clone(), Some(shown))
         }
         Judged::Failed(failure) => {
             let kinds: Vec<&str> = failure.counts.keys().map(|kind| kind.as_str()).collect();
             let witness = failure.anomalies.first().map_or(&[][..], |anomaly| anomaly.witness.events());
             let (anomaly, text) = (kinds.join("+"), failure.to_string());
-            let shown = Evidence::of(&storm.history, witness, &anomaly, &text);
+            let shown = Evidence::of(history, witness, &anomaly, &text);
             (Verdict::Failed, format!("{anomaly}: {text}"), Some(shown))
         }
     }
@@ -127,9 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_hurt_a_storm_does_not_apply() {
+    fn where_nothing_can_be_hurt_neither_applies() {
         let harness: Arc<dyn Harness> = Arc::new(Uncontrolled);
-        let entry = weather(&harness, &harness.profiles()[0], &Plan::short(), 1);
-        assert_eq!(entry.outcome(), "not applicable: broker control is absent: cut, restart");
+        let over = |ordeal: Ordeal| ordeal.over(&harness, &harness.profiles()[0], &Plan::short(), 1).outcome();
+        assert_eq!(over(Ordeal::Storm), "not applicable: broker control is absent: cut, restart");
+        assert_eq!(over(Ordeal::Crash), "not applicable: an address for other processes is absent");
     }
 }

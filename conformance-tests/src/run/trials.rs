@@ -12,8 +12,9 @@ use crate::harness::{Harness, Profile};
 use crate::mutants;
 use crate::report::{Declared, Entry, Report, Verdict, explain, html, junit};
 
+use super::storms::Ordeal;
 use super::{Expected, Plan, STORM, declared, run, storms};
-use crate::storm;
+use crate::{crash, storm};
 
 /// Runs every check against its mutant, as a test binary: one test for each check and profile, which passes when the check
 /// fails by one of the anomalies its mutant names. `only` chooses checks by name; empty means all.
@@ -93,10 +94,11 @@ struct Session {
 ///
 /// Environment: `PONTOON_SEED` repeats a run; `PONTOON_CONFORMANCE_REPORT` names a file for the report as JSON,
 /// `PONTOON_CONFORMANCE_JUNIT` as JUnit XML, `PONTOON_CONFORMANCE_HTML` as a page for a browser;
-/// `PONTOON_STORM=short` runs a [storm] over each profile instead of the checks, `PONTOON_STORM=100,500` one of so many
-/// kills and cuts; `PONTOON_CONFORMANCE_PROFILES=redis-7.0,redis-8.0` runs only profiles whose names begin so;
+/// `PONTOON_STORM=short` runs a [storm] over each profile, and [kills processes](crash), instead of the checks;
+/// `PONTOON_STORM=100,500` a storm of so many kills and cuts; `PONTOON_CONFORMANCE_PROFILES=redis-7.0,redis-8.0` runs only profiles whose names begin so;
 /// `PONTOON_CONFORMANCE_ACCEPT=1` writes the outcomes found as the expected ones.
 pub fn main(harness: impl Harness, expected: impl AsRef<Path>) -> ExitCode {
+    crash::play_if_asked(&harness);
     let mut arguments = Arguments::from_args();
     let path = expected.as_ref();
     let session = match Session::begin(Arc::new(harness), path) {
@@ -137,7 +139,8 @@ fn wanted(harness: &dyn Harness) -> Result<Vec<Profile>, String> {
 
 fn trials(session: &Arc<Session>) -> Vec<Trial> {
     if let Some(plan) = &session.storm {
-        return session.profiles.iter().map(|profile| storm_over(session, profile, plan)).collect();
+        let both = |profile| storms::ORDEALS.map(|ordeal| ordeal_of(session, ordeal, profile, plan));
+        return session.profiles.iter().flat_map(both).collect();
     }
     let mut trials = Vec::new();
     let all = session.harness.profiles();
@@ -179,11 +182,11 @@ fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-fn storm_over(session: &Arc<Session>, profile: &Profile, plan: &storm::Plan) -> Trial {
+fn ordeal_of(session: &Arc<Session>, ordeal: Ordeal, profile: &Profile, plan: &storm::Plan) -> Trial {
     let (session, profile, plan) = (session.clone(), profile.clone(), plan.clone());
-    Trial::ignorable_test(format!("{}::{}", profile.name, storms::NAME), move || {
-        let mut entry = storms::weather(&session.harness, &profile, &plan, session.seed);
-        let ended = session.weathered(&mut entry);
+    Trial::ignorable_test(format!("{}::{}", profile.name, ordeal.name()), move || {
+        let mut entry = ordeal.over(&session.harness, &profile, &plan, session.seed);
+        let ended = session.weathered(&mut entry, ordeal.failure());
         lock(&session.entries).push(entry);
         ended
     })
@@ -204,7 +207,7 @@ impl Session {
     }
 
     /// A storm is not pinned: it passes, or it says how to draw the same schedule again.
-    fn weathered(&self, entry: &mut Entry) -> Result<Completion, Failed> {
+    fn weathered(&self, entry: &mut Entry, failure: &str) -> Result<Completion, Failed> {
         let storm = std::env::var(STORM).unwrap_or_default();
         let repeat = format!("{STORM}={storm} {} -- {}::{}", again(self.seed), entry.profile, entry.name);
         if let Some(shown) = &mut entry.evidence {
@@ -215,9 +218,9 @@ impl Session {
             Verdict::NotApplicable | Verdict::Waiting => {
                 Ok(Completion::ignored_with(format!("{}: {}", entry.verdict, entry.reason)))
             }
-            Verdict::Failed => Err(explain(entry, storms::FAILURE, &repeat).into()),
+            Verdict::Failed => Err(explain(entry, failure, &repeat).into()),
             Verdict::Indeterminate => {
-                Err(format!("the storm could not be judged: {}\nTo draw it again: {repeat}", entry.reason).into())
+                Err(format!("it could not be judged: {}\nTo draw it again: {repeat}", entry.reason).into())
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pontoon_core::driver::AnyTransport;
 use pontoon_core::driver::Settled;
 use pontoon_core::engine::{ConsumerOptions, PublisherOptions, Reconnect};
-use pontoon_core::{Key, Result};
+use pontoon_core::{Key, Result, Source};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -33,6 +33,14 @@ fn reconnect() -> Reconnect {
     Reconnect::new(Duration::from_millis(10), Duration::from_millis(500))
 }
 
+fn consuming(plan: &Plan) -> ConsumerOptions {
+    let mut options = ConsumerOptions::default();
+    options.prefetch = plan.prefetch;
+    options.retry = Plan::retry();
+    options.reconnect = reconnect();
+    options
+}
+
 impl Crew {
     pub(super) async fn aboard(
         site: &Arc<dyn Site>,
@@ -46,13 +54,21 @@ impl Crew {
         let over = Arc::new(AtomicBool::new(false));
         let mut crew = Crew { over, publishing: Vec::new(), consumers: Vec::new(), working: Vec::new() };
         for source in &work.sources {
+            for _ in 0..plan.guests {
+                let guest = Guest {
+                    run: run.clone(),
+                    transport: wrap(site.connect().await?),
+                    source: source.clone(),
+                    options: consuming(plan),
+                    handlers: plan.handlers,
+                    stakes: stakes.clone(),
+                    over: crew.over.clone(),
+                };
+                crew.working.push(tokio::spawn(guest.come_and_go(random.fork())));
+            }
             for _ in 0..plan.consumers {
-                let mut options = ConsumerOptions::default();
-                options.prefetch = plan.prefetch;
-                options.retry = Plan::retry();
-                options.reconnect = reconnect();
                 let transport = wrap(site.connect().await?);
-                let consumer = TappedConsumer::open(run, &transport, source.clone(), options).await?;
+                let consumer = TappedConsumer::open(run, &transport, source.clone(), consuming(plan)).await?;
                 for _ in 0..plan.handlers {
                     crew.working.push(tokio::spawn(handle(consumer.clone(), stakes.clone(), random.fork())));
                 }
@@ -134,6 +150,36 @@ impl Desk {
     fn spec(&self, random: &mut fastrand::Rng) -> Spec {
         let key = self.keyed.then(|| Key::from(random.u64(..KEYS)));
         Spec { key, len: if random.u8(..50) == 0 { 4_096 } else { 100 }, ..Spec::default() }
+    }
+}
+
+/// A consumer that does not stay.
+struct Guest {
+    run: Run,
+    transport: AnyTransport,
+    source: Source,
+    options: ConsumerOptions,
+    handlers: usize,
+    stakes: Arc<Stakes>,
+    over: Arc<AtomicBool>,
+}
+
+impl Guest {
+    async fn come_and_go(self, mut random: fastrand::Rng) {
+        while !self.over.load(Ordering::SeqCst) {
+            let opened = TappedConsumer::open(&self.run, &self.transport, self.source.clone(), self.options.clone());
+            // While the broker is down nobody comes in.
+            if let Ok(consumer) = opened.await {
+                let handlers = (0..self.handlers).map(|_| handle(consumer.clone(), self.stakes.clone(), random.fork()));
+                let handlers: Vec<_> = handlers.map(tokio::spawn).collect();
+                sleep(Duration::from_millis(random.u64(500..1_500))).await;
+                let _ = consumer.drain(Duration::from_secs(10)).await;
+                for handler in handlers {
+                    let _ = handler.await;
+                }
+            }
+            sleep(Duration::from_millis(random.u64(50..500))).await;
+        }
     }
 }
 

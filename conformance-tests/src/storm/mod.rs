@@ -10,13 +10,14 @@ mod plan;
 mod schedule;
 mod stakes;
 mod told;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use pontoon_core::Result;
 use pontoon_core::driver::{AnyTransport, Transport};
 use pontoon_core::engine::Environment;
-use pontoon_core::{Capability, ChannelKind, Result, Source};
 use tokio::time::{Instant, sleep};
 
 use crate::checker::{Promises, judge};
@@ -25,7 +26,10 @@ use crate::history::{Recorder, RunClock, What};
 use crate::tap::{Patience, Run, drain_source, read_dead_letters};
 
 pub use plan::Plan;
-pub use told::{Storm, Strike};
+pub use told::{Counts, Storm, Strike};
+
+pub(crate) use told::count;
+pub(crate) use work::Work;
 
 use crew::Crew;
 use schedule::{Blow, schedule};
@@ -62,7 +66,7 @@ pub async fn storm(
     );
     let stakes = Arc::new(Stakes::default());
     let witness = site.connect().await?;
-    let work = plan.work(profile, &witness, run.number())?;
+    let work = Work::of("storm", profile.kind, &witness, run.number())?;
     let crew = Crew::aboard(site, &run, &stakes, &work, plan, &wrap, &mut random).await?;
 
     let planned = blows.len();
@@ -101,13 +105,6 @@ pub async fn storm(
     let limits =
         told::Limits { effective: Plan::effective(&strikes, planned), window: plan.window(work.sources.len()) };
     Ok(Storm::new(profile, seed, strikes, history, promises, verdict, limits, began.elapsed()))
-}
-
-/// What a storm works on.
-struct Work {
-    channel: pontoon_core::Channel,
-    sources: Vec<Source>,
-    keyed: bool,
 }
 
 fn promises(work: &Work, transport: &AnyTransport, timings: &Timings) -> Promises {
@@ -171,28 +168,5 @@ async fn resumed(stakes: &Stakes, before: Standing, struck: Instant, within: Dur
             return None;
         }
         sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// The profile's channels.
-impl Plan {
-    fn work(&self, profile: &Profile, transport: &AnyTransport, run: u64) -> Result<Work> {
-        use pontoon_core::{Channel, ChannelName, DeadLetterPolicy, Order, Subscription};
-        let name = format!("storm.{run:x}");
-        let mut channel = match profile.kind {
-            ChannelKind::Queue => Channel::queue(name.as_str())?,
-            ChannelKind::Topic => Channel::topic(name.as_str())?,
-        };
-        channel.dead_letter = DeadLetterPolicy::To(ChannelName::new(format!("{name}.dead"))?);
-        let keyed = transport.capabilities(&channel).has(Capability::OrderPerKey);
-        channel.order = if keyed { Order::BLOCK } else { Order::Unordered };
-        let sources = match profile.kind {
-            ChannelKind::Queue => vec![Source::new(channel.clone(), None)?],
-            ChannelKind::Topic => ["one", "two"]
-                .into_iter()
-                .map(|name| Source::new(channel.clone(), Some(Subscription::new(name)?)))
-                .collect::<Result<_>>()?,
-        };
-        Ok(Work { channel, sources, keyed })
     }
 }

@@ -24,6 +24,9 @@ pub struct Plan {
     pub batch: usize,
     /// Consumers of each source, each with a connection of its own.
     pub consumers: usize,
+    /// More of them for each source, which stay for a second or so, leave in order, and come again: each time the work is
+    /// shared anew.
+    pub guests: usize,
     /// Tasks that handle what one consumer delivers.
     pub handlers: usize,
     /// What a consumer may have unsettled, in messages.
@@ -46,6 +49,7 @@ impl Plan {
             publishers: 2,
             batch: 32,
             consumers: 2,
+            guests: 0,
             handlers: 4,
             prefetch: 32,
             load_after_kill: Duration::from_millis(300),
@@ -58,13 +62,19 @@ impl Plan {
     pub fn campaign(kills: usize, cuts: usize) -> Self {
         let (load_after_kill, patience) = (Duration::from_secs(3), Duration::from_secs(300));
         // The load lasts for long, and all of it is judged as one history.
-        Plan { kills, cuts, load_after_kill, patience, rate: 500, ..Plan::short() }
+        Plan { kills, cuts, load_after_kill, patience, rate: 500, guests: 1, ..Plan::short() }
     }
 
     /// Until at least so many messages were confirmed, at this rate per second.
     #[must_use]
     pub fn with_load(self, messages: u64, rate: u32) -> Self {
         Plan { messages, rate, ..self }
+    }
+
+    /// With so many consumers of each source that come and go.
+    #[must_use]
+    pub fn with_guests(self, guests: usize) -> Self {
+        Plan { guests, ..self }
     }
 
     /// How handlers retry.
@@ -74,7 +84,7 @@ impl Plan {
 
     /// How many messages may come again because of one fault: what consumers held, and what publishers had under way.
     pub(super) fn window(&self, sources: usize) -> u64 {
-        (sources * (self.consumers * self.prefetch + self.publishers * self.batch)) as u64
+        (sources * ((self.consumers + self.guests) * self.prefetch + self.publishers * self.batch)) as u64
     }
 
     /// How many of the strikes count, and how many must: all of them but one in ten, for what falls into a lull.

@@ -147,7 +147,7 @@ fn doubt(strikes: &[Strike], counts: &Counts, limits: &Limits) -> Option<Verdict
     Some(Verdict::Indeterminate { reason })
 }
 
-fn count(history: &History) -> Counts {
+pub(crate) fn count(history: &History) -> Counts {
     let mut counts = Counts::default();
     let mut ended: HashMap<LeaseId, End> = HashMap::new();
     let mut delivered: BTreeMap<(&SourceName, &Name), Vec<LeaseId>> = BTreeMap::new();

@@ -106,7 +106,18 @@ impl TappedPublisher {
 
     /// Waits for the outcome of what was enqueued, and records it.
     pub async fn settle(&self, id: PublishId, pending: Pending) -> PublishResult {
+        self.settle_after(id, pending, |_| ()).await
+    }
+
+    /// As [`settle`](Self::settle), with something done between the outcome and its record.
+    pub(crate) async fn settle_after(
+        &self,
+        id: PublishId,
+        pending: Pending,
+        between: impl FnOnce(&PublishResult),
+    ) -> PublishResult {
         let outcome = pending.await;
+        between(&outcome);
         self.ended(id, &outcome);
         outcome
     }

@@ -52,6 +52,10 @@ impl Harness for Server {
             Ok(Arc::new(Process { server: Arc::new(Mutex::new(server)), proxy }) as Arc<dyn Site>)
         })
     }
+
+    fn join<'a>(&'a self, _: &'a Profile, address: &'a str) -> BoxFuture<'a, Result<AnyTransport>> {
+        Box::pin(async move { Ok(AnyTransport::new(pontoon_memory_server::connect(address).await?)) })
+    }
 }
 
 fn gone(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -59,6 +63,10 @@ fn gone(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Process {
+    fn url(&self) -> String {
+        format!("memory-server://{}", self.proxy.address())
+    }
+
     /// Asks the process itself, beside the proxy.
     async fn hurt(&self, hurt: Hurt) -> Result<()> {
         let runtime = Handle::current();
@@ -75,14 +83,15 @@ impl Process {
 
 impl Site for Process {
     fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>> {
-        Box::pin(async {
-            let url = format!("memory-server://{}", self.proxy.address());
-            Ok(AnyTransport::new(pontoon_memory_server::connect(&url).await?))
-        })
+        Box::pin(async { Ok(AnyTransport::new(pontoon_memory_server::connect(&self.url()).await?)) })
     }
 
     fn control(&self) -> &dyn Control {
         self
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.url())
     }
 }
 
