@@ -44,6 +44,15 @@ pub(super) fn tls_settings(folder: &str) -> [String; 5] {
     ]
 }
 
+/// What is handed to the virtual machine that a node runs in.
+pub(super) const ARGUMENTS: &str = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS";
+
+/// Settings that go by the virtual machine.
+pub(super) fn application() -> String {
+    let (name, value) = table::RABBITMQ_APPLICATION;
+    format!("-rabbit {name} {value}")
+}
+
 /// Nodes that find each other by a list of names.
 pub(super) fn cluster_settings(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut lines = vec![
@@ -88,7 +97,7 @@ pub(super) fn plan(node: &Node<'_>) -> Outcome<Plan> {
         ("ERL_EPMD_PORT", epmd_text.clone()),
         ("RABBITMQ_NODENAME", format!("{}@localhost", name(node))),
         ("RABBITMQ_DIST_PORT", node.port(offset::PEERS).to_string()),
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
+        (ARGUMENTS, format!("-kernel inet_dist_use_interface {{127,0,0,1}} {}", application())),
         ("RABBITMQ_MNESIA_BASE", data),
         ("RABBITMQ_LOG_BASE", format!("{here}/log")),
         // Standard output, which goes to the node's log file.

@@ -309,6 +309,11 @@ pub const BROKERS: &[Broker] = &[
 pub const RABBITMQ: &[(&str, &str)] =
     &[("vm_memory_high_watermark.absolute", "1GB"), ("disk_free_limit.absolute", "200MB")];
 
+/// A setting of every RabbitMQ that its configuration file has no word for. Killed and started again, a broker of many queues
+/// tries what fell due meanwhile before it knows its exchanges, and then again after this time, in milliseconds: of itself
+/// after three minutes, which no test waits for.
+pub const RABBITMQ_APPLICATION: (&str, &str) = ("dead_letter_worker_publisher_confirm_timeout", "5000");
+
 /// Settings of every Kafka broker; the session is short so that a killed broker is back soon
 /// (with the default of 9 s its own controller turns it away until the old session ends).
 pub const KAFKA: &[(&str, &str)] = &[

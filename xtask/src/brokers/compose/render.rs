@@ -152,7 +152,7 @@ fn rabbitmq_service(broker: &Broker, base: u16, extras: Extras, number: u16) -> 
         lines.extend(rabbitmq::tls_settings("/tls"));
         ports.push((base + offset::TLS, inside::AMQPS));
     }
-    let mut environment = Vec::new();
+    let mut environment = vec![(rabbitmq::ARGUMENTS.to_owned(), rabbitmq::application())];
     if broker.nodes > 1 {
         let names = (1..=broker.nodes).map(|number| format!("rabbit@{}", service_name(broker, number)));
         lines.extend(rabbitmq::cluster_settings(names));
