@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use lapin::ExchangeKind;
 use lapin::options::ExchangeBindOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use pontoon_core::Result;
+use lapin::{Channel as Client, ExchangeKind};
+use pontoon_core::{ErrorKind, Result};
 
 use crate::connection::{Connections, Use};
 use crate::names::{DELAY, DUE, UNDELIVERABLE};
@@ -83,13 +83,27 @@ async fn declare_all(connections: &Connections, bucket: u64, target: &Target) ->
     declare(&line.channel, &name, arguments).await?;
     exchange(&line.channel, &name, ExchangeKind::Fanout, durable(), FieldTable::default()).await.map_err(failed)?;
     bind(&line.channel, &name, &name, "").await.map_err(failed)?;
+    lead_to(&line.channel, target).await.map_err(failed)
+}
+
+/// What is due for this target reaches it.
+async fn lead_to(client: &Client, target: &Target) -> lapin::Result<()> {
     match target {
-        Target::Queue(queue) => bind(&line.channel, queue, DUE, queue).await.map_err(failed)?,
+        Target::Queue(queue) => bind(client, queue, DUE, queue).await,
         Target::Topic { exchange, key } => {
             let (topic, due, key) = (exchange.as_str().into(), DUE.into(), key.as_str().into());
-            let bound =
-                line.channel.exchange_bind(topic, due, key, ExchangeBindOptions::default(), FieldTable::default());
-            bound.await.map_err(failed)?;
+            client.exchange_bind(topic, due, key, ExchangeBindOptions::default(), FieldTable::default()).await
+        }
+    }
+}
+
+/// Has what is due reach targets that were deleted and declared again, of which publishers need not know. Where no delay
+/// was used yet, or this user must not lead anything there, nothing is to be done.
+pub(crate) async fn bind_again(client: &Client, targets: &[Target]) -> Result<()> {
+    for target in targets {
+        match lead_to(client, target).await.map_err(failed) {
+            Err(refused) if matches!(refused.kind(), ErrorKind::NotFound | ErrorKind::Permission) => return Ok(()),
+            bound => bound?,
         }
     }
     Ok(())

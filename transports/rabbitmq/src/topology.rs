@@ -7,6 +7,7 @@ use pontoon_core::driver::Ensure;
 use pontoon_core::{Channel, ChannelKind, DeadLetterPolicy, Error, ErrorKind, Result, Retention, Subscription};
 
 use crate::connection::{Connections, Use};
+use crate::delay::{self, Target};
 use crate::{error, facts, names};
 
 const OPERATION: &str = "ensure channel";
@@ -53,7 +54,24 @@ async fn declare_all(connections: &Connections, what: &Ensure) -> Result<()> {
             }
         }
     }
-    Ok(())
+    // The last thing asked for on this channel, which a refusal closes.
+    delay::bind_again(&line.channel, &targets(what)).await
+}
+
+/// Where what was delayed may be going.
+fn targets(what: &Ensure) -> Vec<Target> {
+    let (channel, mut targets) = (&what.channel, Vec::new());
+    for shard in 0..names::shards(channel) {
+        if channel.kind == ChannelKind::Queue {
+            targets.push(Target::Queue(names::queue(channel, None, shard)));
+            continue;
+        }
+        let exchange = channel.name.as_str().to_owned();
+        targets.push(Target::Topic { exchange, key: names::topic_key(channel, shard) });
+        let queue = |of: &Subscription| Target::Queue(names::queue(channel, Some(of.name.as_str()), shard));
+        targets.extend(what.subscriptions.iter().map(queue));
+    }
+    targets
 }
 
 /// Every subscription gets every message; of shards, each gets its own.
