@@ -35,11 +35,11 @@ enum Task {
     Bench(bench::Options),
     /// Start, stop and hurt real brokers.
     Brokers(brokers::Options),
-    /// Run what takes long: schedules with many seeds, a soak, fuzzed inputs, mutants of the engine.
+    /// Run what takes long: schedules with many seeds, a soak, fuzzed inputs, mutants, storms of hundreds of kills and cuts.
     Campaign(campaign::Options),
     /// Run the conformance suite on each transport, with one line of totals and a report.
     Conformance(conformance::Options),
-    /// Check each feature of each library alone, and none at all.
+    /// Check each package alone, with each of its features alone and with none at all.
     Features,
     /// Count the instructions of a message and compare them with the limits in benches/limits.toml.
     Instructions(instructions::Options),

@@ -37,6 +37,8 @@ pub struct Package {
     pub source: Option<String>,
     /// Its features.
     pub features: BTreeMap<String, Vec<String>>,
+    /// Its `Cargo.toml`.
+    pub manifest_path: PathBuf,
     /// `[package.metadata]`.
     pub metadata: Value,
 }

@@ -1,7 +1,7 @@
 //! What `cargo xtask campaign` judges and reports.
 
 use xtask::campaign::survivors::{self, Survivors, without_place};
-use xtask::campaign::{Part, Report, flat, parse_mutants};
+use xtask::campaign::{Part, Report, flat, parse_mutants, stories};
 
 fn part(well: bool) -> Part {
     Part { well, ..Part::new("Random schedules") }
@@ -75,4 +75,16 @@ fn mutants_are_read_from_the_list_and_named_without_their_place() {
     let mutants = parse_mutants(list).unwrap();
     assert_eq!(without_place(&mutants[0]), ("a/b.rs", "replace A::f -> B<C> with ()"));
     assert!(parse_mutants(b"nothing").is_err());
+}
+
+#[test]
+fn what_a_storm_said_of_itself_is_one_line() {
+    let said = "test redis-8.0-queue::STORM ... storm over redis-8.0-queue, seed 1, 6.5s\n  faults: 3 of 3 effective\n  \
+                passed\nok\n  not of it\ncrash points over p, seed 1, 3.5s\n  passed\n";
+    let expected = [
+        "storm over redis-8.0-queue, seed 1, 6.5s; faults: 3 of 3 effective; passed",
+        "crash points over p, seed 1, 3.5s; passed",
+    ];
+    assert_eq!(stories(said), expected);
+    assert!(stories("test p::STORM ... ok\n  nothing\n").is_empty());
 }
