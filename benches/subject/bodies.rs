@@ -35,7 +35,7 @@ pub(crate) struct Check {
     seen: Vec<bool>,
     twice: usize,
     strange: usize,
-    stale: usize,
+    stale: u64,
 }
 
 impl Check {
@@ -54,16 +54,16 @@ impl Check {
         }
     }
 
-    /// Notes an acknowledgement that came to nothing.
-    pub(crate) fn stale(&mut self) {
-        self.stale += 1;
+    /// Notes acknowledgements that came to nothing.
+    pub(crate) fn stale(&mut self, count: u64) {
+        self.stale += count;
     }
 
     /// What is wrong, if anything is.
     pub(crate) fn problem(&self) -> Option<String> {
         let lost = self.seen.iter().filter(|seen| !**seen).count();
         let Self { twice, strange, stale, .. } = self;
-        (lost + twice + strange + stale > 0)
+        (lost + twice + strange > 0 || *stale > 0)
             .then(|| format!("{lost} lost, {twice} twice, {strange} strange, {stale} acknowledged in vain"))
     }
 }

@@ -1,8 +1,9 @@
 //! `cargo xtask bench --quick`: the library against the best program by hand, on this machine, now.
 //!
-//! Each subject is a process of its own that answers lines of JSON. A round asks every subject for the same work in
+//! A transport with a broker has it started, and ended afterwards. Each subject is a process of its own that answers lines of JSON. A round asks every subject for the same work in
 //! random order; the hand-written expert takes part twice, and a cell counts only when its two halves agree.
 
+mod broker;
 pub mod stats;
 mod subject;
 
@@ -38,34 +39,70 @@ pub struct Options {
 enum Transport {
     /// In one process.
     Memory,
+    /// RabbitMQ 4.0, a quorum queue.
+    Rabbitmq,
+    /// Redis 8.0, a stream.
+    Redis,
+}
+
+/// How a transport is measured.
+#[derive(Debug)]
+struct Bench {
+    name: &'static str,
+    /// The broker to start, by its name in the table.
+    broker: Option<&'static str>,
+    subjects: &'static [(&'static str, &'static str)],
+    /// Sizes of a body, and how many make a queue's content: together small enough for every subject's memory, and large
+    /// enough that opening a consumer does not count.
+    sizes: [(usize, usize); 2],
+    /// How many of these the naive loop has for its share: it would take minutes for all of them.
+    naive: usize,
 }
 
 impl Transport {
-    fn name(self) -> &'static str {
+    fn bench(self) -> Bench {
         match self {
-            Self::Memory => "memory",
+            Self::Memory => Bench {
+                name: "memory",
+                broker: None,
+                subjects: SUBJECTS,
+                sizes: [(100, 100_000), (1024, 30_000)],
+                naive: 1,
+            },
+            Self::Rabbitmq => Bench {
+                name: "rabbitmq",
+                broker: Some("rabbitmq"),
+                subjects: SUBJECTS,
+                sizes: [(100, 20_000), (1024, 20_000)],
+                naive: 20,
+            },
+            Self::Redis => Bench {
+                name: "redis",
+                broker: Some("redis"),
+                subjects: REDIS_SUBJECTS,
+                sizes: [(100, 200_000), (1024, 60_000)],
+                naive: 50,
+            },
         }
     }
 }
 
 /// Subjects in the order they are shown. The expert stands twice: where it differs from itself, nothing is decided.
-const SUBJECTS: &[(&str, &str)] = &[
-    ("raw-expert", "raw-expert"),
-    ("raw-expert again", "raw-expert"),
-    ("raw-naive", "raw-naive"),
-    ("pontoon", "pontoon"),
-];
+const SUBJECTS: &[(&str, &str)] =
+    &[("raw-expert", "raw-expert"), ("raw-expert again", "raw-expert"), ("raw-naive", NAIVE), ("pontoon", "pontoon")];
+/// What Redis acknowledges stays in its stream: the expert leaves it there, the library does not.
+const REDIS_SUBJECTS: &[(&str, &str)] =
+    &[SUBJECTS[0], SUBJECTS[1], ("expert, deleting", "raw-expert-deleting"), SUBJECTS[2], SUBJECTS[3]];
+const NAIVE: &str = "raw-naive";
 const CONTROL: usize = 1;
 const MODES: &[&str] = &["publish", "drain"];
-/// Sizes of a body, and how many make a queue's content: together small enough for every subject's memory.
-const SIZES: &[(usize, usize)] = &[(100, 100_000), (1024, 30_000)];
 
 /// Rounds of a cell: at least, and at most while the control does not settle.
 const ROUNDS: (usize, usize) = (9, 25);
 /// How long one subject works in one round.
 const WORK: Duration = Duration::from_millis(300);
 /// A cell that takes longer is given up as undecided.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What the interval of the control's ratio must lie in.
 const AGREE: (f64, f64) = (0.95, 1.05);
 
@@ -94,6 +131,8 @@ struct Results {
     transport: &'static str,
     /// Load of the machine before and after, where it tells.
     load: [String; 2],
+    /// Whether one message of each subject looked the same at the broker.
+    same_bytes: bool,
     cells: Vec<Cell>,
 }
 
@@ -110,16 +149,32 @@ struct Take {
 /// When a subject does not build or does not answer.
 pub fn run(options: &Options) -> Outcome<ExitCode> {
     debug_assert!(options.quick);
-    let name = options.transport.name();
+    let bench = options.transport.bench();
     let place = Place::find()?;
-    let program = build()?;
+    let program = build(&bench)?;
     // Two benchmarks at once measure each other.
     let _lock = place::lock(&place.cache, "bench")?;
+    let running = broker::start(&place, bench.broker)?;
+    let results = measure_all(&bench, &program, running.url());
+    running.end(&place)?;
+    let results = results?;
+    println!("load before {}, after {}", results.load[0], results.load[1]);
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&results).doing(|| "writing results".to_owned())?;
+        write(path, &text)?;
+    }
+    let well = results.same_bytes && results.cells.iter().all(|cell| cell.verified);
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All cells, one after the other.
+fn measure_all(bench: &Bench, program: &Path, url: &str) -> Outcome<Results> {
     let before = load();
     let mut subjects = Vec::new();
-    for (_, subject) in SUBJECTS {
-        subjects.push(Subject::start(&program, name, subject)?);
+    for (_, subject) in bench.subjects {
+        subjects.push(Subject::start(program, bench.name, subject, url)?);
     }
+    let same_bytes = same_bytes(&mut subjects)?;
     println!(
         "{:<18} {:<8} {:>5} {:>12} {:>8}  {:<15} {:>9}  verified",
         "subject", "mode", "size", "msg/s", "ratio", "spread", "CPU µs"
@@ -127,22 +182,31 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     let mut cells = Vec::new();
     let mut random = Random::new();
     for mode in MODES {
-        for (size, count) in SIZES {
-            let group = measure(&mut subjects, &mut random, mode, *size, *count)?;
+        for (size, count) in &bench.sizes {
+            let group = measure(bench, &mut subjects, &mut random, mode, *size, *count)?;
             for cell in &group {
                 show(cell);
             }
             cells.extend(group);
         }
     }
-    let well = cells.iter().all(|cell| cell.verified);
-    let results = Results { transport: name, load: [before, load()], cells };
-    println!("load before {}, after {}", results.load[0], results.load[1]);
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&results).doing(|| "writing results".to_owned())?;
-        write(path, &text)?;
+    Ok(Results { transport: bench.name, load: [before, load()], same_bytes, cells })
+}
+
+/// Whether one message of each subject looks the same at the broker; says so if not.
+fn same_bytes(subjects: &mut [Subject]) -> Outcome<bool> {
+    let request = Request { mode: "publish", size: 100, count: 1, repeat: 1 };
+    let mut first: Option<String> = None;
+    let mut same = true;
+    for subject in subjects {
+        let wire = subject.ask(&request)?.wire;
+        let expected = first.get_or_insert_with(|| wire.clone());
+        if *expected != wire {
+            eprintln!("{} writes `{wire}`, and the expert `{expected}`", subject.name());
+            same = false;
+        }
     }
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(same)
 }
 
 fn write(path: &Path, text: &str) -> Outcome<()> {
@@ -155,10 +219,15 @@ fn load() -> String {
 }
 
 /// Builds the subjects with optimisation.
-fn build() -> Outcome<PathBuf> {
+fn build(bench: &Bench) -> Outcome<PathBuf> {
     println!("building the subjects");
     let words = ["build", "--quiet", "--release", "--package", "pontoon-bench", "--bin", "bench-subject"];
-    let status = cargo().args(words).status().doing(|| "building the subjects".to_owned())?;
+    let mut command = cargo();
+    command.args(words);
+    if bench.broker.is_some() {
+        command.args(["--features", bench.name]);
+    }
+    let status = command.status().doing(|| "building the subjects".to_owned())?;
     if !status.success() {
         return Err(Problem::new("the subjects do not build: see above"));
     }
@@ -166,12 +235,21 @@ fn build() -> Outcome<PathBuf> {
 }
 
 /// Measures all subjects in one mode at one size.
-fn measure(subjects: &mut [Subject], random: &mut Random, mode: &str, size: usize, count: usize) -> Outcome<Vec<Cell>> {
+fn measure(
+    bench: &Bench,
+    subjects: &mut [Subject],
+    random: &mut Random,
+    mode: &str,
+    size: usize,
+    count: usize,
+) -> Outcome<Vec<Cell>> {
     let began = Instant::now();
-    let mut verified = vec![true; SUBJECTS.len()];
+    let mut verified = vec![true; subjects.len()];
+    let counts: Vec<usize> =
+        bench.subjects.iter().map(|(_, name)| if *name == NAIVE { count / bench.naive } else { count }).collect();
     // A first turn warms up, and tells how often the work fits into the time of a round.
     let mut repeats = Vec::new();
-    for (subject, verified) in subjects.iter_mut().zip(&mut verified) {
+    for ((subject, verified), count) in subjects.iter_mut().zip(&mut verified).zip(counts.iter().copied()) {
         let answer = subject.ask(&Request { mode, size, count, repeat: 1 })?;
         *verified &= answer.verified(subject.name());
         let fits = WORK.as_secs_f64() / answer.seconds.max(1e-6);
@@ -181,12 +259,12 @@ fn measure(subjects: &mut [Subject], random: &mut Random, mode: &str, size: usiz
     // The two experts do the same work.
     let same = repeats[0].max(repeats[CONTROL]);
     (repeats[0], repeats[CONTROL]) = (same, same);
-    let mut takes: Vec<Vec<Take>> = vec![Vec::new(); SUBJECTS.len()];
+    let mut takes: Vec<Vec<Take>> = vec![Vec::new(); subjects.len()];
     let mut decided = false;
     let mut rounds = 0;
     while rounds < ROUNDS.0 || (!decided && rounds < ROUNDS.1 && began.elapsed() < PATIENCE) {
-        for index in random.order(SUBJECTS.len()) {
-            let repeat = repeats[index];
+        for index in random.order(subjects.len()) {
+            let (repeat, count) = (repeats[index], counts[index]);
             let answer = subjects[index].ask(&Request { mode, size, count, repeat })?;
             verified[index] &= answer.verified(subjects[index].name());
             let messages = (count * repeat) as f64;
@@ -212,7 +290,7 @@ fn measure(subjects: &mut [Subject], random: &mut Random, mode: &str, size: usiz
             rounds,
         }
     };
-    Ok(SUBJECTS.iter().enumerate().map(cell).collect())
+    Ok(bench.subjects.iter().enumerate().map(cell).collect())
 }
 
 /// This subject's rate to the expert's, round by round.

@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) seconds: f64,
     pub(super) cpu_seconds: f64,
     problem: Option<String>,
+    /// What one message looks like at the broker.
+    pub(super) wire: String,
 }
 
 impl Answer {
@@ -45,9 +47,9 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn start(program: &Path, transport: &str, name: &str) -> Outcome<Self> {
+    pub(super) fn start(program: &Path, transport: &str, name: &str, url: &str) -> Outcome<Self> {
         let mut child = Command::new(program)
-            .args(["--transport", transport, "--subject", name])
+            .args(["--transport", transport, "--subject", name, "--url", url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

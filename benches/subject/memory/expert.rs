@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::Watch;
 use crate::bodies::Check;
+use crate::{Times, Watch};
 
 /// Messages handled under one lock.
 const BATCH: usize = 256;
@@ -65,7 +65,7 @@ impl Queue {
 }
 
 /// Times of publishing and of draining.
-pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> ((f64, f64), (f64, f64)) {
+pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> Times {
     let queue = Queue::default();
     let watch = Watch::start();
     for batch in bodies.chunks(BATCH) {
@@ -84,5 +84,5 @@ pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> ((f64, f64), (f6
         left -= batch.len();
         batch.clear();
     }
-    (publish, watch.stop())
+    Times { publish, drain: watch.stop(), ..Times::default() }
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::Watch;
 use crate::bodies::Check;
+use crate::{Times, Watch};
 
 /// A queue that keeps a message until it is acknowledged.
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Queue {
 }
 
 /// Times of publishing and of draining.
-pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> ((f64, f64), (f64, f64)) {
+pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> Times {
     let queue = Queue::default();
     let watch = Watch::start();
     for body in bodies {
@@ -69,5 +69,5 @@ pub(crate) async fn run(bodies: &[Bytes], check: &mut Check) -> ((f64, f64), (f6
         check.see(&body);
         queue.acknowledge(number).await;
     }
-    (publish, watch.stop())
+    Times { publish, drain: watch.stop(), ..Times::default() }
 }
