@@ -6,6 +6,7 @@
 
 pub mod driver;
 pub mod engine;
+pub mod settings;
 pub mod wire;
 
 mod capability;

@@ -21,6 +21,9 @@ use crate::workspace::{self, Metadata, cargo};
 /// The feature behind which tests stand that need a broker.
 pub(crate) const BROKER_TESTS: &str = "broker-tests";
 
+/// Names the Python interpreter that has the package which a member asks for.
+const PYTHON: &str = "PONTOON_PYTHON";
+
 /// What `cargo xtask test` takes.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -86,6 +89,8 @@ struct Needs {
     brokers: Vec<String>,
     /// Names of brokers that must be installed; the tests start them by themselves.
     installed: Vec<String>,
+    /// A Python package that the tests' other programs need, with its version.
+    python: Option<String>,
     /// Whether the tests handle processes, which takes root on Linux.
     native: bool,
     /// Whether TLS must be on.
@@ -202,6 +207,9 @@ pub(crate) fn start_brokers(place: &Place, members: &[Member<'_>], command: &mut
     let mut extras = Extras::default();
     for Member { name, needs } in members {
         extras = extras.and(Extras { tls: needs.tls, users: needs.users });
+        if let Some(requirement) = &needs.python {
+            command.env(PYTHON, brokers::python(place, requirement)?);
+        }
         add(name, &needs.brokers, &mut needed)?;
         add(name, &needs.installed, &mut installed)?;
     }

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use pontoon_core::{Error, ErrorKind, Result};
+use pontoon_core::{Error, ErrorKind, Result, settings};
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::{Error as ValueError, MapDeserializer};
 
 use crate::faults::{Chance, Fault, Faults};
-use crate::parse;
 use crate::queue::MOST_MESSAGES;
 
 /// Settings of a [`MemoryServer`](crate::MemoryServer). Each has a default; an unknown one is an error.
@@ -18,24 +15,24 @@ use crate::queue::MOST_MESSAGES;
 pub struct MemoryConfig {
     /// The most messages one queue or subscription holds, in flight and held back included: 1 to 2³⁰, default
     /// 1,000,000. Publishers wait at the bound.
-    #[serde(deserialize_with = "parse::a_count")]
+    #[serde(deserialize_with = "settings::a_number")]
     pub max_messages: usize,
     /// The most bytes (bodies, keys and headers) one queue or subscription holds: default 1 GiB. Publishers wait at
     /// the bound; a single message always fits into an empty queue.
-    #[serde(deserialize_with = "parse::a_size")]
+    #[serde(deserialize_with = "settings::a_size")]
     pub max_bytes: u64,
     /// The largest body, in bytes: at most 4 GiB − 1, default 16 MiB. A larger one is refused.
-    #[serde(deserialize_with = "parse::a_size")]
+    #[serde(deserialize_with = "settings::a_size")]
     pub max_body: u64,
     /// How long a delivery may be out before it is taken back, unless it is extended: from 1 ms, default 30 s.
-    #[serde(deserialize_with = "parse::a_duration")]
+    #[serde(deserialize_with = "settings::a_duration")]
     pub lease: Duration,
     /// How many messages of one key may be out at once, all to the consumer that already holds that key, on ordered
     /// channels: from 1, default 1. With 1, a key with a message out is not handed out at all.
-    #[serde(deserialize_with = "parse::a_small_count")]
+    #[serde(deserialize_with = "settings::a_number")]
     pub key_window: u32,
     /// Makes faults repeatable; without it every server has its own.
-    #[serde(deserialize_with = "parse::a_seed")]
+    #[serde(deserialize_with = "settings::some_number")]
     pub seed: Option<u64>,
     /// [`Fault::LoseConfirm`].
     pub lose_confirm: Chance,
@@ -44,7 +41,7 @@ pub struct MemoryConfig {
     /// [`Fault::DelayDelivery`].
     pub delay_delivery: Chance,
     /// The longest that [`Fault::DelayDelivery`] holds a message back: default 1 s.
-    #[serde(deserialize_with = "parse::a_duration")]
+    #[serde(deserialize_with = "settings::a_duration")]
     pub delivery_delay: Duration,
     /// [`Fault::DropConnection`].
     pub drop_connection: Chance,
@@ -93,13 +90,7 @@ impl MemoryConfig {
     /// # Errors
     /// `InvalidConfig` naming the setting: unknown (with the valid ones), given twice, unreadable, or out of range.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let pairs: Vec<(String, String)> = pairs.into_iter().collect();
-        // One by one first: serde names an unknown field, but not the field of a bad value.
-        for pair in &pairs {
-            Self::read(std::slice::from_ref(pair))
-                .map_err(|error| wrong(&error.to_string()).with("setting", &pair.0))?;
-        }
-        let config = Self::read(&pairs).map_err(|error| wrong(&error.to_string()))?;
+        let config: Self = settings::from_pairs(pairs).map_err(|error| error.with_help(HELP))?;
         config.validate()?;
         Ok(config)
     }
@@ -119,11 +110,6 @@ impl MemoryConfig {
                 (Fault::FailSettle, self.fail_settle),
             ],
         )
-    }
-
-    fn read(pairs: &[(String, String)]) -> std::result::Result<Self, ValueError> {
-        let entries = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str().into_deserializer()));
-        Self::deserialize(MapDeserializer::<_, ValueError>::new(entries))
     }
 
     /// Checks the ranges.
@@ -151,7 +137,8 @@ impl MemoryConfig {
     }
 }
 
+const HELP: &str = "see the settings in the documentation of `MemoryConfig`";
+
 fn wrong(message: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "read settings of memory transport", message)
-        .with_help("see the settings in the documentation of `MemoryConfig`")
+    Error::new(ErrorKind::InvalidConfig, "read settings", message).with_help(HELP)
 }

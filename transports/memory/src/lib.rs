@@ -8,7 +8,6 @@ mod error;
 mod extensions;
 mod faults;
 mod link;
-mod parse;
 mod producer;
 mod queue;
 mod replace;

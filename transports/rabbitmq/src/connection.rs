@@ -12,6 +12,7 @@ use pontoon_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 
 use crate::config::RabbitConfig;
+use crate::consumer::Seats;
 use crate::error;
 use crate::live::{Line, Live};
 use crate::server::{self, Server};
@@ -32,6 +33,7 @@ pub(crate) struct Connections {
     consuming: Mutex<Option<Arc<Live>>>,
     /// The node that answered last.
     node: AtomicUsize,
+    seats: Seats,
     closed: AtomicBool,
 }
 
@@ -45,6 +47,7 @@ impl Connections {
             publishing: Mutex::default(),
             consuming: Mutex::default(),
             node: AtomicUsize::new(0),
+            seats: Seats::default(),
             closed: AtomicBool::new(false),
         };
         connections.get(Use::Consuming).await?;
@@ -55,6 +58,10 @@ impl Connections {
 
     pub(crate) fn config(&self) -> &RabbitConfig {
         &self.config
+    }
+
+    pub(crate) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -101,7 +108,7 @@ impl Connections {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = lapin::runtime::default_runtime().map_err(|cause| error::of("connect", cause))?;
         let connection = Connection::connect_uri_with_config(uri, properties, self.tls.clone(), runtime).await;
-        connection.map_err(|cause| error::not_reached("connect", explain(error::of("connect", cause))))
+        connection.map_err(|cause| error::not_reached("connect", explain(error::of("connect", cause), self.config.tls)))
     }
 
     /// Tries each node once, beginning with the one that answered last.
@@ -110,6 +117,8 @@ impl Connections {
         let count = self.config.nodes.len();
         let mut last = None;
         for at in (0..count).map(|step| (first + step) % count) {
+            // Where this one is silent and the attempt is given up, the next attempt begins with another one.
+            self.node.store((at + 1) % count, Ordering::Relaxed);
             match self.connect(self.uri(at), of).await {
                 Ok(made) => {
                     self.node.store(at, Ordering::Relaxed);
@@ -158,9 +167,15 @@ pub(crate) async fn bound(channel: &Channel, prefetch: u16) -> lapin::Result<()>
 }
 
 /// A connection that was never made was refused, or there was nobody.
-fn explain(error: Error) -> Error {
-    if error.kind() == ErrorKind::Connection {
-        return error.with_help("start the broker, or correct host, port and scheme");
+fn explain(error: Error, tls: bool) -> Error {
+    if error.kind() != ErrorKind::Connection || error.help().is_some() {
+        return error;
     }
-    error
+    // A refused certificate is said in an alert, which is lost where the broker hangs up faster than it is read.
+    error.with_help(if tls {
+        "start the broker, or correct host, port and scheme; if it asks for a client certificate, name one it trusts \
+         with `cert` and `key`"
+    } else {
+        "start the broker, or correct host, port and scheme"
+    })
 }

@@ -3,6 +3,8 @@
 use lapin::ErrorKind as Client;
 use pontoon_core::{Error, ErrorKind, ErrorStatus};
 
+use crate::tls;
+
 /// What to call the broker in messages.
 const BROKER: &str = "RabbitMQ";
 
@@ -10,7 +12,8 @@ const BROKER: &str = "RabbitMQ";
 pub(crate) fn of(operation: &'static str, error: lapin::Error) -> Error {
     let found = match error.kind() {
         Client::ProtocolError(refusal) => refused(operation, refusal.get_id(), refusal.get_message().as_str()),
-        Client::IOError(io) => lost(operation, &format!("the connection to {BROKER} failed: {io}")),
+        Client::IOError(io) => tls::refused(operation, io)
+            .unwrap_or_else(|| lost(operation, &format!("the connection to {BROKER} failed: {io}"))),
         Client::MissingHeartbeatError => lost(operation, "RabbitMQ has been silent for longer than two heartbeats"),
         Client::AuthProviderError(_) => Error::new(ErrorKind::Permission, operation, "no credentials could be made"),
         Client::SerialisationError(_) => {
@@ -31,7 +34,7 @@ fn refused(operation: &'static str, code: u16, text: &str) -> Error {
             named(ErrorKind::Permission).with_help("check user, password and virtual host")
         }
         403 => named(ErrorKind::Permission)
-            .with("right", right(text))
+            .with("right", right(operation, text))
             .with_help("grant this right to the user, or use `existing` for a channel that another program declared"),
         404 if text.contains("no queue") || text.contains("no exchange") => {
             named(ErrorKind::NotFound).with_help("ensure the channel first; opening a publisher or a worker does")
@@ -45,13 +48,15 @@ fn refused(operation: &'static str, code: u16, text: &str) -> Error {
     }
 }
 
-/// Which right is missing, as the broker names it.
-fn right(text: &str) -> String {
-    ["configure", "write", "read"]
-        .into_iter()
-        .find(|right| text.contains(&format!("{right} access")))
-        .unwrap_or("access")
-        .to_owned()
+/// Which right is missing. Since 4.0 the broker names it; before, what was asked for tells.
+fn right(operation: &'static str, text: &str) -> &'static str {
+    let named = ["configure", "write", "read"].into_iter().find(|right| text.contains(&format!("{right} access")));
+    named.unwrap_or(match operation {
+        "ensure channel" => "configure",
+        "publish" => "write",
+        "open consumer" | "receive" | "purge" => "read",
+        _ => "access",
+    })
 }
 
 /// The argument that differs.
@@ -123,6 +128,9 @@ mod tests {
         let denied = "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'u'";
         let error = refused("ensure channel", 403, denied);
         assert_eq!((error.kind(), error.context("right")), (ErrorKind::Permission, Some("configure")));
+        let unnamed = "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'";
+        assert_eq!(refused("open consumer", 403, unnamed).context("right"), Some("read"));
+        assert_eq!(refused("publish", 403, unnamed).context("right"), Some("write"));
         let other = "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/': received \
                      '5' but current is '3'";
         let error = refused("ensure channel", 406, other);

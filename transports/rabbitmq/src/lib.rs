@@ -25,8 +25,9 @@ mod value;
 mod window;
 mod wire;
 
-pub use config::{RabbitConfig, Secret};
+pub use config::RabbitConfig;
 pub use consumer::{RabbitReceiver, RabbitSettler};
 pub use extensions::RabbitConnections;
+pub use pontoon_core::settings::Secret;
 pub use producer::RabbitProducer;
 pub use transport::RabbitTransport;

@@ -42,6 +42,15 @@ pub(crate) fn queues(source: &Source) -> Vec<String> {
     (0..shards(&source.channel)).map(|shard| queue(&source.channel, subscription, shard)).collect()
 }
 
+/// The exchange through which the members of a source hear each other.
+pub(crate) fn members(source: &Source) -> String {
+    let name = &source.channel.name;
+    match &source.subscription {
+        Some(subscription) => format!("{name}{SUBSCRIPTION}{}--members", subscription.name),
+        None => format!("{name}--members"),
+    }
+}
+
 /// The key that leads to all subscriptions of a topic, in this shard.
 pub(crate) fn topic_key(topic: &Channel, shard: u16) -> String {
     let name = &topic.name;
@@ -91,6 +100,7 @@ mod tests {
         (topic.order, topic.shards) = (Order::FallBehind, Some(2));
         let queues = queues(&read(&topic));
         assert_eq!(queues, ["shop.sales--sub-audit--shard-0", "shop.sales--sub-audit--shard-1"]);
+        assert_eq!(members(&read(&topic)), "shop.sales--sub-audit--members");
         assert_eq!(owner(&queues[1]), ("shop.sales", Some("audit")));
         assert_eq!(owner("shop.sales"), ("shop.sales", None));
         let other = Channel::existing("legacy", ChannelKind::Topic).unwrap();

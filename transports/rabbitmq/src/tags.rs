@@ -13,13 +13,13 @@ pub(crate) enum Tell {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The broker gave it a tag, and it has not been handed out yet.
-    Coming,
     Out,
     /// Recorded as done and not told yet.
     Done,
     /// Recorded as given back and not told yet.
     Back,
+    /// Given back by closing the channel: to the broker it is out until then.
+    Kept,
     /// Told.
     Told,
 }
@@ -32,28 +32,31 @@ pub(crate) struct Tags {
     states: VecDeque<State>,
     /// How many states are `Done` or `Back`.
     untold: usize,
+    /// Words are on their way that the broker has not answered for.
+    telling: bool,
+    /// What is given back waits for the channel to be closed.
+    leaving: bool,
+    /// Nothing is settled any more.
+    closed: bool,
 }
 
 impl Tags {
     pub(crate) fn new() -> Self {
         // A channel's tags count from 1.
-        Tags { first: 1, states: VecDeque::new(), untold: 0 }
+        Tags { first: 1, states: VecDeque::new(), untold: 0, telling: false, leaving: false, closed: false }
     }
 
-    /// A delivery was handed out. Where several consumers share the channel, their tags come in any order.
+    /// A delivery was handed out; tags come in order.
     pub(crate) fn delivered(&mut self, tag: u64) {
-        let Some(at) = tag.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return };
-        if at >= self.states.len() {
-            self.states.resize(at + 1, State::Coming);
-        }
-        self.states[at] = State::Out;
+        debug_assert_eq!(tag, self.first + self.states.len() as u64, "one consumer for each channel");
+        self.states.push_back(State::Out);
     }
 
     /// Records a settlement; `false` when this tag is not out.
     pub(crate) fn settle(&mut self, tag: u64, done: bool) -> bool {
         let state = tag.checked_sub(self.first).and_then(|at| self.states.get_mut(usize::try_from(at).ok()?));
         match state {
-            Some(state @ State::Out) => {
+            Some(state @ State::Out) if !self.closed => {
                 *state = if done { State::Done } else { State::Back };
                 self.untold += 1;
                 true
@@ -68,14 +71,18 @@ impl Tags {
         if self.untold == 0 {
             return;
         }
+        let before = to.len();
         let tag = |at: usize| self.first + at as u64;
         for (at, state) in self.states.iter_mut().enumerate() {
             if *state == State::Back {
-                to.push(Tell::Return { tag: tag(at) });
-                *state = State::Told;
+                // Told by itself, it would come back here at once.
+                if !self.leaving {
+                    to.push(Tell::Return { tag: tag(at) });
+                }
+                *state = if self.leaving { State::Kept } else { State::Told };
             }
         }
-        let run = self.states.iter().take_while(|state| !matches!(state, State::Out | State::Coming)).count();
+        let run = self.states.iter().take_while(|state| !matches!(state, State::Out | State::Kept)).count();
         let done = |state: &State| *state == State::Done;
         if let Some(last) = self.states.iter().take(run).rposition(done) {
             let more = self.states.iter().take(last).any(done);
@@ -90,6 +97,29 @@ impl Tags {
         self.first += run as u64;
         self.states.iter_mut().filter(|state| **state == State::Done).for_each(|state| *state = State::Told);
         self.untold = 0;
+        self.telling |= to.len() > before;
+    }
+
+    /// The broker has heard all that was told.
+    pub(crate) fn told(&mut self) {
+        self.telling = false;
+    }
+
+    /// The channel will be closed, which gives back all that is out then: from now on nothing is given back before.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Ends settling once everything that was handed out is settled and told; with `at_once` also while some is out.
+    /// Whether it has ended: then the channel may be closed.
+    pub(crate) fn close(&mut self, at_once: bool) -> bool {
+        let all = self.leaving && !self.states.contains(&State::Out);
+        self.closed |= self.untold == 0 && !self.telling && (all || at_once);
+        self.closed
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 }
 
@@ -128,38 +158,65 @@ mod tests {
     proptest! {
         #[test]
         fn the_broker_settles_what_was_settled_and_nothing_else(
-            steps in proptest::collection::vec((0..4u8, 0..40u64, any::<bool>()), 1..400)
+            steps in proptest::collection::vec((0..5u8, 0..40u64, any::<bool>()), 1..400)
         ) {
             let (mut tags, mut broker) = (Tags::new(), Broker::default());
             let (mut next, mut done, mut back) = (1, BTreeSet::new(), BTreeSet::new());
-            let mut coming = Vec::new();
+            let (mut leaving, mut kept) = (false, BTreeSet::new());
             let mut words = Vec::new();
             for (step, which, ack) in steps {
                 match step {
-                    0 => {
+                    0 | 1 => {
                         broker.out.insert(next);
-                        coming.push(next);
+                        tags.delivered(next);
                         next += 1;
-                        if ack {
-                            tags.delivered(coming.swap_remove(which as usize % coming.len()));
-                        }
                     }
-                    1 | 2 => {
+                    2 | 3 => {
                         let tag = next.saturating_sub(which);
-                        let known = tag >= 1 && tag < next && !coming.contains(&tag);
+                        let known = tag >= 1 && tag < next && !kept.contains(&tag);
                         let fresh = known && !done.contains(&tag) && !back.contains(&tag);
                         prop_assert_eq!(tags.settle(tag, ack), fresh);
-                        if fresh && ack { done.insert(tag); } else if fresh { back.insert(tag); }
+                        if fresh {
+                            let to = if ack { &mut done } else if leaving { &mut kept } else { &mut back };
+                            to.insert(tag);
+                        }
+                    }
+                    _ if which == 0 => {
+                        // What was given back and not told by now is kept, too.
+                        kept.extend(back.iter().filter(|tag| !broker.returned.contains(tag)));
+                        back.retain(|tag| broker.returned.contains(tag));
+                        leaving = true;
+                        tags.leave();
                     }
                     _ => {
                         tags.tell(&mut words);
                         words.drain(..).for_each(|word| broker.hear(word));
                         prop_assert_eq!(&broker.acked, &done);
                         prop_assert_eq!(&broker.returned, &back);
+                        prop_assert!(kept.iter().all(|tag| broker.out.contains(tag)), "closing gives these back");
+                        tags.told();
                     }
                 }
             }
+            tags.tell(&mut words);
+            words.drain(..).for_each(|word| broker.hear(word));
+            tags.told();
+            let out = (1..next).any(|tag| !done.contains(&tag) && !back.contains(&tag) && !kept.contains(&tag));
+            prop_assert_eq!(tags.close(false), leaving && !out);
+            prop_assert!(tags.close(true) && !(1..next).any(|tag| tags.settle(tag, true)));
         }
+    }
+
+    #[test]
+    fn a_channel_stays_open_until_the_broker_has_heard() {
+        let (mut tags, mut words) = (Tags::new(), Vec::new());
+        tags.delivered(1);
+        tags.leave();
+        assert!(tags.settle(1, true) && !tags.close(true), "recorded and not told");
+        tags.tell(&mut words);
+        assert!(!tags.close(true), "told and not answered");
+        tags.told();
+        assert!(tags.close(false) && tags.is_closed());
     }
 
     #[test]

@@ -3,18 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lapin::options::{BasicConsumeOptions, ConfirmSelectOptions};
-use lapin::types::FieldTable;
+use lapin::options::ConfirmSelectOptions;
 use pontoon_core::driver::{Ensure, Extensions, OpenConsumer, OpenProducer, OpenedConsumer, OpenedProducer, Transport};
 use pontoon_core::{Capabilities, Channel, Result};
 
 use crate::config::RabbitConfig;
-use crate::connection::{self, Connections, Use};
-use crate::consumer::{Opened, RabbitReceiver, RabbitSettler, halves};
+use crate::connection::{Connections, Use};
+use crate::consumer::{self, RabbitReceiver, RabbitSettler};
 use crate::extensions::{Counts, RabbitConnections};
 use crate::producer::RabbitProducer;
 use crate::server::Server;
-use crate::{capabilities, error, names, topology};
+use crate::{capabilities, error, topology};
 
 /// A client of one RabbitMQ broker or cluster.
 pub struct RabbitTransport {
@@ -36,11 +35,6 @@ impl RabbitTransport {
     fn of(&self, channel: &Channel) -> Capabilities {
         capabilities::of(channel, self.server, self.connections.config())
     }
-}
-
-/// Opening a consumer had no effect where it failed.
-fn confirmed<T>(opened: lapin::Result<T>) -> Result<T> {
-    opened.map_err(|cause| error::not_reached("open consumer", error::of("open consumer", cause)))
 }
 
 impl Transport for RabbitTransport {
@@ -71,30 +65,7 @@ impl Transport for RabbitTransport {
 
     async fn open_consumer(&self, how: OpenConsumer) -> Result<OpenedConsumer<RabbitReceiver, RabbitSettler>> {
         let capabilities = self.of(&how.source.channel);
-        let line = self.connections.channel(Use::Consuming, "open consumer").await?;
-        let queues = names::queues(&how.source);
-        // The broker bounds each consumer, and each shard has one.
-        let prefetch = u16::try_from(how.prefetch.div_ceil(queues.len())).unwrap_or(u16::MAX);
-        let consuming = async {
-            confirmed(connection::bound(&line.channel, prefetch).await)?;
-            let mut deliveries = Vec::with_capacity(queues.len());
-            for queue in &queues {
-                let (queue, options) = (topology::short(queue)?, BasicConsumeOptions::default());
-                let consuming = line.channel.basic_consume(queue, "".into(), options, FieldTable::default()).await;
-                deliveries.push(confirmed(consuming)?);
-            }
-            Ok(deliveries)
-        };
-        let deliveries = line.live.guarded("open consumer", consuming).await?;
-        let (receiver, settler) = halves(Opened {
-            line,
-            connections: self.connections.clone(),
-            deliveries,
-            generation: how.generation,
-            prefetch,
-            // Ours are quorum queues, which count. What another program declared may be of any type.
-            counts: !how.source.channel.existing,
-        });
+        let (receiver, settler) = consumer::open(&self.connections, &how).await?;
         Ok(OpenedConsumer::new(receiver, settler, capabilities))
     }
 

@@ -20,6 +20,7 @@ pub mod table;
 mod tls;
 pub mod urls;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -278,6 +279,14 @@ pub fn install(place: &Place, brokers: &[&'static Broker]) -> Outcome<()> {
         return Ok(());
     }
     install::ensure(place, brokers, true)
+}
+
+/// The Python interpreter of an environment with this package, made if it is not there.
+///
+/// # Errors
+/// When it cannot be made, with what to do.
+pub fn python(place: &Place, requirement: &str) -> Outcome<PathBuf> {
+    install::python(place, requirement)
 }
 
 /// Whether a broker's native installation is complete.

@@ -6,6 +6,7 @@
 mod debian;
 mod maven;
 mod pypi;
+mod python;
 mod tools;
 
 use std::fs;
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::place::{self, Place};
 use super::table::{Broker, Source};
 use crate::report::{Doing, Outcome, Problem};
+
+pub(super) use python::ensure as python;
 
 /// Written last into an installation.
 #[derive(Debug, Serialize, Deserialize)]

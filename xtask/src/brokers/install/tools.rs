@@ -14,6 +14,11 @@ const PYTHON: Tool = Tool {
     package: "python3-venv",
 };
 
+/// Sees to it that Python can make environments.
+pub(super) fn ensure_python() -> Outcome<()> {
+    machine::have(vec![PYTHON])
+}
+
 /// Sees to it that the tools for `brokers` are there: those to run them, and those to install the
 /// `missing` ones.
 pub(super) fn ensure(brokers: &[&Broker], missing: &[&'static Broker], tls: bool) -> Outcome<()> {
