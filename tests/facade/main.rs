@@ -11,6 +11,7 @@ mod publish;
 mod pull;
 mod readme;
 mod routes;
+mod slow_look;
 mod support;
 mod users_view;
 mod worker;

@@ -81,7 +81,7 @@ async fn acks_settle_only_themselves(scene: Scene) -> Held {
     // The process dies: its connection is gone, and what it holds was not settled by anybody.
     crash(&scene, &connection, held).await?;
     let survivor = scene.consumer(&place).await?;
-    let again = survivor.ack_rest().await?;
+    let again = survivor.ack_all(4).await?;
     hold!(
         again == 4,
         "lost-confirmed",
@@ -171,7 +171,7 @@ async fn dropped_deliveries_return(scene: Scene) -> Held {
         std::panic::resume_unwind(Box::new("a handler panics"));
     });
     let _ = (aborted.await, panicked.await);
-    let again = reader.ack_rest().await?;
+    let again = reader.ack_all(3).await?;
     hold!(again == 3, "lost-confirmed", "three handlers ended without settling; {again} of their messages came again");
     Ok(())
 }
@@ -204,7 +204,7 @@ async fn cancelled_calls_lose_nothing(scene: Scene) -> Held {
         }
     }
     publishing.await.map_err(|error| crate::scene::Broken::new("panic", error.to_string()))??;
-    handled += reader.ack_rest().await?;
+    handled += reader.ack_all(MESSAGES - handled).await?;
     hold!(handled == MESSAGES, "undelivered", "{handled} of {MESSAGES} messages were delivered over cancelled calls");
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn crash_loops_end(scene: Scene) -> Held {
     for _ in 0..CEILING * 2 {
         let connection = scene.connect().await?;
         let reader = scene.consumer_on(&connection, &place, |options| options.prefetch = 1).await?;
-        let Some(taken) = reader.next_within(scene.timings().quiet()).await? else {
+        let Some(taken) = reader.next_of(died as usize, CEILING as usize).await? else {
             let _ = reader.drain(Duration::from_secs(5)).await?;
             break;
         };
@@ -110,7 +110,7 @@ async fn crash_loops_end(scene: Scene) -> Held {
     hold!(right, "dlq-metadata", "at the ceiling the message was dead-lettered as {reasons:?}");
     let reader = scene.consumer(&place).await?;
     sender.put(sender.drafts(5, &[])).await?;
-    let rest = reader.ack_rest().await?;
+    let rest = reader.ack_all(5).await?;
     hold!(rest == 5, "lost-confirmed", "of 5 neighbours {rest} were delivered");
     Ok(())
 }

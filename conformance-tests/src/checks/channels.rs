@@ -42,7 +42,7 @@ async fn declaring_twice_is_fine(scene: Scene) -> Held {
         let again = scene.transport().ensure(&ensure).await;
         hold!(again.is_ok(), "redeclare-refused", "declaring the same channel for the {time}. time: {again:?}");
     }
-    let rest = scene.consumer(&place).await?.ack_rest().await?;
+    let rest = scene.consumer(&place).await?.ack_all(10).await?;
     hold!(rest == 10, "lost-confirmed", "the channel held 10 messages, and {rest} after it was declared again");
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn other_facts_are_refused(scene: Scene) -> Held {
         let words = error.to_string();
         hold!(words.contains(field), "unclear-error", "the error does not name the field `{field}`: {words}");
     }
-    let rest = scene.consumer(&place).await?.ack_rest().await?;
+    let rest = scene.consumer(&place).await?.ack_all(5).await?;
     hold!(rest == 5, "lost-confirmed", "the channel held 5 messages, and {rest} after others tried to change it");
     Ok(())
 }
@@ -84,7 +84,7 @@ async fn look_alikes_are_apart(scene: Scene) -> Held {
     }
     for (_, reader, suffix) in &all {
         let mut seen = 0;
-        while let Some(taken) = reader.next_within(scene.timings().quiet() / 4).await? {
+        while let Some(taken) = reader.next_of(seen, 7).await? {
             seen += 1;
             let _ = taken.ack();
         }

@@ -33,13 +33,13 @@ async fn the_last_attempt_dead_letters(scene: Scene) -> Held {
         let retry = Retry::fixed(Duration::from_millis(50)).jitter(0.0).attempts(max);
         let reader = scene.consumer_with(&place, |options| options.retry = retry).await?;
         sender.put(sender.drafts(4, &[])).await?;
+        let expected = max * 4;
         let mut failures = 0;
-        while let Some(taken) = reader.next_within(scene.timings().quiet() / 4).await? {
+        while let Some(taken) = reader.next_of(failures as usize, expected as usize).await? {
             failures += 1;
             hold!(failures <= max * 20, "missed-dlq", "4 messages with {max} attempts failed {failures} times");
             let _ = taken.retry();
         }
-        let expected = max * 4;
         let anomaly = if failures > expected { "missed-dlq" } else { "premature-dlq" };
         hold!(failures == expected, anomaly, "4 messages with {max} attempts failed {failures} times in all");
     }

@@ -31,7 +31,7 @@ async fn bodies_are_untouched(scene: Scene) -> Held {
     let lengths = [0, 1, 2, 35, 36, 37, 255, 256, 257, 4_095, 4_096, 65_535, 65_536];
     sender.put(lengths.iter().map(|len| sender.draft_of(Some("k"), *len)).collect()).await?;
     let mut seen: Vec<usize> = Vec::new();
-    while let Some(taken) = reader.next_within(scene.timings().quiet()).await? {
+    while let Some(taken) = reader.next_of(seen.len(), lengths.len()).await? {
         seen.push(taken.message().body.len());
         let _ = taken.ack();
     }

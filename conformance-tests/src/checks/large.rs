@@ -141,7 +141,7 @@ async fn foreign_messages_are_delivered(scene: Scene) -> Held {
     let ours = sender.put_one(None).await?;
     let mut foreign = 0;
     let mut followed = false;
-    while let Some(taken) = reader.next_within(scene.timings().quiet() / 4).await? {
+    while let Some(taken) = reader.next_of(foreign + usize::from(followed), 2).await? {
         let message = taken.message();
         if message.body.as_ref() == b"typed by hand" {
             foreign += 1;

@@ -34,7 +34,7 @@ async fn what_is_given_back_returns(scene: Scene) -> Held {
             _ => taken.retry_after(Duration::from_millis(50)),
         };
     }
-    let again = reader.ack_rest().await?;
+    let again = reader.ack_all(20).await?;
     hold!(again == 20, "lost-confirmed", "20 deliveries were given back, {again} came again");
     Ok(())
 }

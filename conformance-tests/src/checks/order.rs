@@ -152,7 +152,7 @@ async fn keys_beyond_the_bounds_spill(scene: Scene) -> Held {
         let mut failures = 0;
         let spilled = || scene.events().of(EventKind::OrderSpilled).len() - spilled_before;
         while spilled() < 3 && failures < 24 {
-            let Some(taken) = reader.next_within(scene.timings().quiet()).await? else { break };
+            let Some(taken) = reader.next_of(spilled(), 3).await? else { break };
             failures += 1;
             let _ = taken.end(End::Retry(None, "always".into()));
             if failures == 3 {
@@ -173,7 +173,7 @@ async fn keys_beyond_the_bounds_spill(scene: Scene) -> Held {
             let right = reasons.iter().all(|heard| heard.reason == Some(ReasonKind::OrderSpill));
             hold!(right && reasons.len() == 3, "dlq-metadata", "spilled messages were dead-lettered as {reasons:?}");
         } else {
-            let rest = reader.ack_rest().await?;
+            let rest = reader.ack_all(3).await?;
             hold!(rest == 3, "no-spill", "three messages fell behind, {rest} came again");
         }
     }

@@ -122,7 +122,7 @@ async fn resends_keep_their_id(scene: Scene) -> Held {
     sender.put(sender.drafts(30, &["a", "b", "c"])).await?;
     scene.heal().await?;
     let mut seen: HashMap<String, (usize, usize)> = HashMap::new();
-    while let Some(taken) = reader.next_within(scene.timings().quiet()).await? {
+    while let Some(taken) = reader.next_of(seen.len(), 30).await? {
         let (count, marked) = seen.entry(taken.id().to_string()).or_default();
         *count += 1;
         *marked += usize::from(taken.message().history().maybe_duplicate);

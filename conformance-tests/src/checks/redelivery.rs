@@ -38,13 +38,13 @@ async fn a_survivor_gets_it(scene: Scene) -> Held {
     let survivor = scene.consumer_with(&place, |options| options.prefetch = 1).await?;
     sender.put(sender.drafts(12, &["a", "b", "c"])).await?;
     let mut held = Vec::new();
-    while let Some(taken) = doomed.next_within(scene.timings().slack()).await? {
+    while let Some(taken) = doomed.next_of(held.len(), 1).await? {
         held.push(taken);
     }
     let in_hand = held.len();
     hold!(in_hand > 0, "no-effect", "the consumer that is killed got nothing");
     crash(&scene, &connection, held).await?;
-    let seen = survivor.ack_rest().await?;
+    let seen = survivor.ack_all(12).await?;
     hold!(seen == 12, "lost-confirmed", "{in_hand} of 12 messages were with the killed consumer; the other got {seen}");
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn duplicates_are_bounded(scene: Scene) -> Held {
     sender.put(sender.drafts(150, &["bound"])).await?;
     let mut seen: HashMap<String, usize> = HashMap::new();
     for at in 0.. {
-        let Some(taken) = reader.next_within(scene.timings().quiet()).await? else { break };
+        let Some(taken) = reader.next_of(seen.len(), 150).await? else { break };
         *seen.entry(taken.id().to_string()).or_default() += 1;
         let _ = taken.ack();
         if [40, 80, 120].contains(&at) {

@@ -92,6 +92,16 @@ impl Reader {
         }
     }
 
+    /// The next delivery where so many are expected and this many came: waited for with patience as long as some are
+    /// missing, for a slow machine is no loss; then for the quiet time, in which nothing should come.
+    ///
+    /// # Errors
+    /// As [`next_within`](Self::next_within).
+    pub async fn next_of(&self, came: usize, expected: usize) -> Held<Option<Taken>> {
+        let timings = self.scene.timings();
+        self.next_within(if came < expected { timings.patience() / 2 } else { timings.quiet() / 2 }).await
+    }
+
     /// Up to so many deliveries at once, if any come in this time.
     ///
     /// # Errors
@@ -168,7 +178,22 @@ impl Reader {
         Ok(ids)
     }
 
-    /// Acknowledges everything until nothing more comes for the quiet time; how many.
+    /// Acknowledges what comes where so many are expected, and what comes beyond them; how many came.
+    ///
+    /// # Errors
+    /// As [`ack_rest`](Self::ack_rest).
+    pub async fn ack_all(&self, expected: usize) -> Held<usize> {
+        for count in 0..100_000 {
+            match self.next_of(count, expected).await? {
+                None => return Ok(count),
+                Some(next) => drop(next.ack()),
+            }
+        }
+        Err(Broken::new("endless", "deliveries do not stop"))
+    }
+
+    /// Acknowledges everything until nothing more comes for the quiet time; how many, which says nothing of what is
+    /// missing: a slow machine may only be late.
     ///
     /// # Errors
     /// As [`next_within`](Self::next_within); `endless` when it does not stop.

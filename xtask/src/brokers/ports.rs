@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::place::{self, Place};
 use super::table::{Broker, PORTS_PER_NODE};
@@ -72,13 +73,24 @@ fn free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Whether a port is free, or soon is: other commands that look for free ports hold each for a moment.
+fn free_in_the_end(port: u16) -> bool {
+    (0..20).any(|_| {
+        let is = free(port);
+        if !is {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        is
+    })
+}
+
 /// Fails when a foreign process listens on one of a stopped node's ports; `own` are those that a
 /// helper of its broker may hold.
 ///
 /// # Errors
 /// When one is taken, naming the process where the system tells.
 pub fn check_free(name: &str, base: u16, own: &[u16]) -> Outcome<()> {
-    let foreign = |port: &u16| !own.contains(port) && !free(*port);
+    let foreign = |port: &u16| !own.contains(port) && !free_in_the_end(*port);
     let Some(port) = block(base).find(foreign) else {
         return Ok(());
     };

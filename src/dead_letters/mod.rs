@@ -3,29 +3,23 @@
 //! Works on any transport through the driver traits: a dead-letter channel is a queue like any other, so looking is
 //! receiving and giving back.
 
+mod look;
+
 use std::fmt;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
-use pontoon_core::driver::{
-    AnyReceiver, AnySettler, Arrival, Disposition, Ensure, Inbox, Incoming, OpenConsumer, OpenedConsumer, Receiver,
-    Settled, Settler, Token, Transport,
-};
+use pontoon_core::driver::{Incoming, Token};
 use pontoon_core::engine::{Publisher, PublisherOptions};
 use pontoon_core::{
     Channel, DeadLetterInfo, Error, ErrorKind, History, Message, MessageId, ReasonKind, Result, Source,
 };
 
 use crate::Broker;
+use look::{Look, MOST};
 
 /// How often one message may be put back: beyond it something is wrong that a redrive cannot cure.
 pub const MAX_REDRIVES: u8 = 16;
 
-/// When nothing arrived for this long, all there is was seen. Brokers do not tell that a queue is empty.
-const QUIET: Duration = Duration::from_millis(500);
-/// The most dead letters that one look holds at once.
-const MOST: usize = 10_000;
 /// How many are put back before they are removed together.
 const BATCH: usize = 64;
 
@@ -136,7 +130,8 @@ impl DeadLetters {
     }
 
     /// Up to `limit` dead letters, at most 10,000, oldest first where the broker keeps order. They stay where they are;
-    /// meanwhile other readers of the channel do not see them. Ends when nothing more comes for half a second.
+    /// meanwhile other readers of the channel do not see them. Ends when nothing more comes for half a second and the
+    /// broker, where it tells, has nothing more ready; ten seconds of silence are the end in any case.
     ///
     /// # Errors
     /// Of the transport.
@@ -273,91 +268,4 @@ async fn put_back(
     report.redriven += confirmed - late.min(confirmed);
     report.maybe_twice += late.min(confirmed);
     Ok(())
-}
-
-/// One reading of a dead-letter channel: what is not removed is given back at the end.
-struct Look {
-    receiver: AnyReceiver,
-    settler: AnySettler,
-    inbox: Inbox,
-    kept: Vec<Token>,
-    seen: usize,
-}
-
-impl Look {
-    async fn open(broker: &Broker, channel: &Channel) -> Result<Self> {
-        let transport = broker.transport();
-        transport.ensure(&Ensure::new(channel.clone())).await?;
-        let mut how = OpenConsumer::new(Source::new(channel.clone(), None)?, 1);
-        how.prefetch = MOST;
-        how.longest_read = QUIET;
-        let OpenedConsumer { receiver, settler, .. } = transport.open_consumer(how).await?;
-        Ok(Look { receiver, settler, inbox: Inbox::new(), kept: Vec::new(), seen: 0 })
-    }
-
-    /// The next message; `None` when nothing came for a while, or enough is held.
-    async fn next(&mut self) -> Result<Option<Incoming>> {
-        if self.seen >= MOST {
-            return Ok(None);
-        }
-        let deadline = tokio::time::Instant::now() + QUIET;
-        loop {
-            while let Some(arrival) = self.inbox.pop() {
-                match arrival {
-                    Arrival::Message(incoming) => {
-                        self.seen += 1;
-                        return Ok(Some(*incoming));
-                    }
-                    // What was taken away is not ours to give back; settling it would be stale, and harmless.
-                    Arrival::Revoking { .. } | Arrival::Revoked { .. } | Arrival::LeaseLost(_) => {}
-                }
-            }
-            let room = MOST - self.seen;
-            let receive = poll_fn(|cx| self.receiver.poll_receive(cx, &mut self.inbox, room));
-            match tokio::time::timeout_at(deadline, receive).await {
-                Ok(received) => received?,
-                Err(_) => return Ok(None),
-            }
-        }
-    }
-
-    /// Stays in the channel: given back at the end, so that it is not read twice.
-    fn keep(&mut self, token: Token) {
-        self.kept.push(token);
-    }
-
-    /// Gone from the channel. False when the lease was lost.
-    fn remove(&mut self, token: Token) -> bool {
-        let mut answers = Vec::with_capacity(1);
-        self.settler.record(&[(token, Disposition::Ack)], &mut answers);
-        answers.first() == Some(&Settled::Recorded)
-    }
-
-    /// Makes removals final; how many did not become so.
-    async fn flush(&mut self) -> Result<u64> {
-        let mut late = Vec::new();
-        poll_fn(|cx| self.settler.poll_flush(cx, &mut late)).await?;
-        Ok(late.len() as u64)
-    }
-
-    async fn close(mut self) -> Result<()> {
-        // A read in flight may still bring something: it goes back with the rest.
-        let stop = poll_fn(|cx| self.receiver.poll_stop(cx, &mut self.inbox));
-        // A broker that does not answer releases what we hold when the connection ends.
-        let _ = tokio::time::timeout(QUIET * 4, stop).await;
-        while let Some(arrival) = self.inbox.pop() {
-            if let Arrival::Message(incoming) = arrival {
-                self.kept.push(incoming.token);
-            }
-        }
-        let release: Vec<_> = self.kept.iter().map(|token| (*token, Disposition::Release)).collect();
-        let mut answers = Vec::with_capacity(release.len());
-        self.settler.record(&release, &mut answers);
-        let mut late = Vec::new();
-        poll_fn(|cx| match self.settler.poll_close(cx, &mut late) {
-            Poll::Ready(closed) => Poll::Ready(closed),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
-    }
 }
