@@ -28,6 +28,10 @@ impl Receiver for SlowReceiver {
         self.inner.poll_receive(cx, into, max)
     }
 
+    fn hold(&mut self, source: u32, held: bool) {
+        self.inner.hold(source, held);
+    }
+
     fn poll_stop(&mut self, cx: &mut Context<'_>, into: &mut Inbox) -> Poll<pontoon::Result<()>> {
         self.inner.poll_stop(cx, into)
     }

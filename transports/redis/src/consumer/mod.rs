@@ -3,6 +3,7 @@
 mod leases;
 mod look;
 mod member;
+mod members;
 mod receiver;
 mod settler;
 mod shared;
@@ -16,7 +17,8 @@ use pontoon_core::driver::OpenConsumer;
 pub use receiver::RedisReceiver;
 pub use settler::RedisSettler;
 
-pub(crate) use member::{Members, Reading};
+pub(crate) use member::Reading;
+pub(crate) use members::Members;
 
 use crate::RedisConfig;
 use crate::link::Link;
@@ -33,7 +35,7 @@ use shared::Shared;
 pub(crate) async fn open(
     how: &OpenConsumer,
     config: &RedisConfig,
-    members: &Arc<Members>,
+    members: &Members,
     link: Arc<Link>,
     mut reads: Socket,
     mut settles: Socket,

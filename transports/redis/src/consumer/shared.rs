@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pontoon_core::Error;
 
 use super::leases::Leases;
-use super::member::Member;
+use super::members::Membership;
 use crate::error;
 use crate::link::Link;
 
@@ -18,7 +18,7 @@ fn generation() -> u32 {
 }
 
 pub(super) struct Shared {
-    pub(super) member: Arc<Member>,
+    pub(super) member: Membership,
     pub(super) link: Arc<Link>,
     state: Mutex<State>,
 }
@@ -30,7 +30,7 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn new(member: Arc<Member>, link: Arc<Link>) -> Arc<Self> {
+    pub(super) fn new(member: Membership, link: Arc<Link>) -> Arc<Self> {
         let leases = Leases::new(member.reading.shards.len(), generation);
         Arc::new(Shared { member, link, state: Mutex::new(State { leases, dead: None }) })
     }
