@@ -147,6 +147,13 @@ fn delivered_after_its_acknowledgement_was_final() {
     fails("acked-redelivered", &rules(), &during(0));
     fails("unexplained-duplicate", &rules(), &during(1));
     fails("acked-redelivered", &rules(), &twice("3.5 flush c1 unknown=1\n4 ack L1\n5 flush c1"));
+    // So may one that began after the call and ended before its answer was written down.
+    let between =
+        |unknown: usize| twice(&format!("4 ack L1 begun\n4.1 flush c1 unknown={unknown}\n4.2 answered L1\n5 flush c1"));
+    fails("acked-redelivered", &rules(), &between(0));
+    fails("unexplained-duplicate", &rules(), &between(1));
+    let lost = "4 ack L1 begun\n4.1 flushes c1\n4.2 cut c1\n4.3 flushed c1 unknown=1\n4.4 answered L1\n5 flush c1";
+    passes(&rules().stale(), &twice(lost));
     fails("unexplained-duplicate", &rules(), &twice("4 ack L1\n5 flushes c1"));
     // All at one time: the order of the record counts.
     fails("acked-redelivered", &rules(), &twice("4 ack L1\n4 flush c1"));

@@ -8,6 +8,7 @@
 //!  2 again 1.0                   the library sends it again after an unknown outcome
 //!  3 got 1.0 L1 c1 n=1..2        lease 1 delivers it to consumer 1, attempt 1..2 (id= at= body= key= headers= from=)
 //!  4 ack L1 stale                settled and answered; recorded unless it says done, stale, unknown, refused or begun
+//!  4 answered L1                the answer to one that was begun: recorded
 //!  4 retry L1 after=50           also: release, drop, reject, bury REASON
 //!  5 late L1 stale               a recorded settlement turned out otherwise
 //!  5 lost L1                     its handler is told that the lease is lost
@@ -241,6 +242,7 @@ impl Reader {
             "heal" => one(What::Heal { kind: kind(line.word(0)?) }),
             "given" => one(What::Assign { consumer: line.consumer(0)?, partition: line.word(1)?.parse().ok()? }),
             "taken" => one(What::Revoke { consumer: line.consumer(0)?, partition: line.word(1)?.parse().ok()? }),
+            "answered" => one(What::Settled { lease: line.lease()?, answer: Answer::Recorded }),
             _ => self.about(verb, line).map(|what| vec![what]),
         }
     }

@@ -101,6 +101,7 @@ impl<'a> Index<'a> {
                         end,
                         answer: None,
                         answered: at_time,
+                        call_event: at,
                         answer_event: at,
                         late: None,
                         final_at: None,

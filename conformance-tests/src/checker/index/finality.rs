@@ -20,11 +20,12 @@ impl Index<'_> {
     }
 }
 
-/// When the first flush ended that covers an acknowledgement, if neither it nor one that ended meanwhile found anything
-/// late: which settlement was late is not always told, and then none of them counts.
+/// When the first flush ended that covers an acknowledgement, if neither it nor one that ended since the call found
+/// anything late: which settlement was late is not always told, and then none of them counts. A flush that began and ended
+/// before the answer was written down may have covered it as well: what calls is slower than what settles, at times.
 fn covered(settled: &Settlement, flushes: &[Flush]) -> Option<Nanos> {
     let next = flushes.partition_point(|flush| flush.began < settled.answer_event);
-    let meanwhile = flushes[..next].iter().rev().take_while(|flush| flush.ended_event > settled.answer_event);
+    let meanwhile = flushes[..next].iter().rev().take_while(|flush| flush.ended_event > settled.call_event);
     let flush = flushes.get(next).filter(|flush| flush.clean)?;
     if meanwhile.into_iter().all(|flush| flush.clean) { flush.ended } else { None }
 }

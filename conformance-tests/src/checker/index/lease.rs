@@ -25,6 +25,8 @@ pub(in crate::checker) struct Settlement {
     /// `None` when the answer is missing.
     pub(in crate::checker) answer: Option<Answer>,
     pub(in crate::checker) answered: Nanos,
+    /// The event of the call: from there on it may have been recorded, whenever that was written down.
+    pub(in crate::checker) call_event: usize,
     /// The event of the answer: times may be equal, places in the record are not.
     pub(in crate::checker) answer_event: usize,
     /// What the answer turned out to be, where it was taken back.
