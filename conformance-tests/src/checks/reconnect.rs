@@ -148,6 +148,8 @@ async fn a_deleted_queue_is_told(scene: Scene) -> Held {
     let reader = scene.consumer_with(&place, |options| options.reconnect = fast_reconnect()).await?;
     sender.put(sender.drafts(3, &[])).await?;
     reader.ack(3).await?;
+    // Nothing is under way that would tell instead.
+    let _ = reader.flush().await?;
     let before = scene.events().of(EventKind::Disconnected).len();
     scene.harm(Harm::Delete(place.channel.name.as_str().to_owned())).await?;
     let waited = tokio::time::timeout(scene.timings().quiet(), reader.consumer().next()).await;
