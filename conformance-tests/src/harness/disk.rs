@@ -5,8 +5,8 @@ use std::process::Command;
 
 use pontoon_core::{Error, ErrorKind, Result};
 
-/// Room for what a broker of a test stores, in bytes.
-const SIZE: u64 = 192 << 20;
+/// Room for what a broker of a test stores, and for what `cargo xtask brokers` wants to be free, in bytes.
+const SIZE: u64 = 448 << 20;
 
 /// A file system in a file, mounted on a folder: what a program has written and not synchronised is in the machine's memory
 /// and not in the file, so that a copy of the file is what a loss of power would leave. For brokers that store on it.

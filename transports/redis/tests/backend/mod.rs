@@ -12,7 +12,7 @@ use pontoon_core::driver::{AnyTransport, BoxFuture};
 use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
 use pontoon_redis::{RedisConfig, RedisTransport};
 
-use server::Server;
+pub(crate) use server::Server;
 
 pub(crate) struct Redis;
 
@@ -51,6 +51,22 @@ impl Harness for Redis {
             Ok(Arc::new(Own { server, proxy }) as Arc<dyn Site>)
         })
     }
+
+    fn join<'a>(&'a self, _: &'a Profile, address: &'a str) -> BoxFuture<'a, Result<AnyTransport>> {
+        Box::pin(async move {
+            let port = address.parse().map_err(|_| wrong("the address is no port"))?;
+            Ok(AnyTransport::new(RedisTransport::connect(config(port)).await?))
+        })
+    }
+}
+
+/// How every client of the suite connects.
+pub(crate) fn config(port: u16) -> RedisConfig {
+    let mut config = RedisConfig::default();
+    config.port = port;
+    config.lease = LEASE;
+    config.max_body = 1 << 20;
+    config
 }
 
 fn wrong(what: &str) -> Error {
@@ -71,17 +87,15 @@ impl Own {
 
 impl Site for Own {
     fn connect(&self) -> BoxFuture<'_, Result<AnyTransport>> {
-        Box::pin(async {
-            let mut config = RedisConfig::default();
-            config.port = self.proxy.address().port();
-            config.lease = LEASE;
-            config.max_body = 1 << 20;
-            Ok(AnyTransport::new(RedisTransport::connect(config).await?))
-        })
+        Box::pin(async { Ok(AnyTransport::new(RedisTransport::connect(config(self.proxy.address().port())).await?)) })
     }
 
     fn control(&self) -> &dyn Control {
         self
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.proxy.address().port().to_string())
     }
 }
 

@@ -21,7 +21,7 @@ const NODE: u16 = 1;
 const ASIDE: &str = "aside:";
 
 /// A server with a folder of its own, both gone when it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     place: Place,
     broker: &'static Broker,
     state: Mutex<State>,
@@ -36,18 +36,24 @@ fn wrong(what: impl std::fmt::Display) -> Error {
 
 #[allow(dead_code)] // each test binary uses its part
 impl Server {
-    pub(super) fn start(name: &str) -> Result<Self> {
+    pub(crate) fn start(name: &str) -> Result<Self> {
         Self::start_with(name, Extras::default())
     }
 
-    pub(super) fn start_with(name: &str, extras: Extras) -> Result<Self> {
+    pub(crate) fn start_with(name: &str, extras: Extras) -> Result<Self> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("redis-{}-{number}", std::process::id());
+        Self::start_in(name, extras, PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder))
+    }
+
+    /// Starts one whose state, its data among it, is in this folder.
+    pub(crate) fn start_in(name: &str, extras: Extras, folder: PathBuf) -> Result<Self> {
         let broker = table::find(name).ok_or_else(|| wrong("there is no such broker"))?;
         let mut place = Place::find().map_err(wrong)?;
         if !xtask::brokers::installed(&place, broker) {
             return Err(wrong("it is not installed").with_help("run `cargo xtask conformance`"));
         }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        place.state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("redis-{}-{number}", std::process::id()));
+        place.state = folder;
         if extras.tls {
             brokers::bring_up(&place, &[broker], extras, true).map_err(wrong)?;
         } else {
@@ -58,7 +64,7 @@ impl Server {
         Ok(Server { place, broker, address: ([127, 0, 0, 1], port).into(), state: Mutex::new(state) })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -81,15 +87,22 @@ impl Server {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner)).map_err(wrong)
     }
 
-    pub(super) fn pause(&self) -> Result<()> {
+    pub(crate) fn pause(&self) -> Result<()> {
         self.with_state(|state| native::signal(self.broker, state, NODE, Signal::STOP))
     }
 
-    pub(super) fn restart(&self) -> Result<()> {
-        self.with_state(|state| {
-            native::kill(self.broker, state, NODE)?;
-            native::start(&self.place, self.broker, state, &[NODE])
-        })
+    pub(crate) fn kill(&self) -> Result<()> {
+        self.with_state(|state| native::kill(self.broker, state, NODE))
+    }
+
+    /// Starts it again after a [`kill`](Self::kill).
+    pub(crate) fn start_again(&self) -> Result<()> {
+        self.with_state(|state| native::start(&self.place, self.broker, state, &[NODE]))
+    }
+
+    pub(crate) fn restart(&self) -> Result<()> {
+        self.kill()?;
+        self.start_again()
     }
 
     fn other(&self) -> Other {
