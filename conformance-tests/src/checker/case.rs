@@ -46,17 +46,20 @@ impl<'a> Case<'a> {
 
     /// Whether a lease may have ended by itself between these moments: lost, its consumer gone, a fault.
     pub(super) fn taken(&self, lease: &Lease<'_>, from: Nanos, to: Nanos) -> bool {
-        let consumer = self.index.consumers.get(&lease.delivery.consumer);
         lease.lost.is_some_and(|lost| lost <= to.saturating_add(self.notice))
-            || consumer.is_some_and(|consumer| consumer.gone_between(from, to.saturating_add(self.notice)))
+            || self.parted(lease, from, to)
             || self.fault(Causes::Redelivery, from, to)
+    }
+
+    /// Whether the consumer of a lease lost its connection, or its life, between these moments.
+    pub(super) fn parted(&self, lease: &Lease<'_>, from: Nanos, to: Nanos) -> bool {
+        let consumer = self.index.consumers.get(&lease.delivery.consumer);
+        consumer.is_some_and(|consumer| consumer.gone_between(from, to.saturating_add(self.notice)))
     }
 
     /// Whether a lease may have ended between these moments without a word to its holder.
     pub(super) fn vanished(&self, lease: &Lease<'_>, from: Nanos, to: Nanos) -> bool {
-        let consumer = self.index.consumers.get(&lease.delivery.consumer);
-        consumer.is_some_and(|consumer| consumer.gone_between(from, to.saturating_add(self.notice)))
-            || self.fault(Causes::SilentLoss, from, to)
+        self.parted(lease, from, to) || self.fault(Causes::SilentLoss, from, to)
     }
 
     /// Whether a delivery of the same copy at `by` has its cause in how this lease ended.

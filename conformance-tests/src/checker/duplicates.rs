@@ -8,7 +8,7 @@ use super::AnomalyKind::{AckedRedelivered, DuplicatePublish, UnexplainedDuplicat
 use super::case::Case;
 use super::findings::Findings;
 use super::index::{Causes, Lease, Story};
-use crate::history::{End, FaultKind, Name};
+use crate::history::{End, FaultKind, Name, Nanos};
 
 pub(super) fn check(case: &Case<'_>, found: &mut Findings) {
     for story in &case.index.stories {
@@ -44,7 +44,10 @@ fn again(case: &Case<'_>, story: &Story, before: &Lease<'_>, lease: &Lease<'_>, 
     let events = || case.excerpt(story.sent, [before, lease]);
     // Where nothing tells a stale acknowledgement, a lease that ended by itself makes a final one doubtful.
     let doubtful = !case.promises.stale_detection && case.taken(before, before.at, lease.at);
-    if acked.is_some_and(|acked| acked.final_at.is_some_and(|done| done < lease.at)) && !doubtful {
+    let done = acked.and_then(|acked| acked.final_at).filter(|done| *done < lease.at);
+    // Where the broker confirms none, the end of a connection may overtake an acknowledgement.
+    let overtaken = |done: Nanos| !case.promises.acks_confirmed && case.parted(before, before.at, done);
+    if done.is_some_and(|done| !overtaken(done)) && !doubtful {
         found.add(AckedRedelivered, events(), || format!("{id} was delivered after its acknowledgement was final"));
     } else if !doubtful && !case.freed(before, lease.at) {
         found.add(UnexplainedDuplicate, events(), || {

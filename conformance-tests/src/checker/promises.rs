@@ -20,6 +20,9 @@ pub struct Promises {
     pub attempts: Attempts,
     /// Whether a late settlement is always noticed.
     pub stale_detection: bool,
+    /// Whether the broker confirms acknowledgements. Where it does not, the loss of a connection shortly after a flush may
+    /// undo what was flushed (C4.3).
+    pub acks_confirmed: bool,
     /// Whether a dead letter is stored before its settlement, in a step of its own. A lease whose loss nobody could know
     /// of yet can make one then, which a swap in one step cannot (C8.1).
     pub copies_first: bool,
@@ -63,6 +66,7 @@ impl Default for Promises {
             delivery_ceiling: None,
             attempts: Attempts::Volatile,
             stale_detection: false,
+            acks_confirmed: true,
             copies_first: false,
             durable: false,
             dead_letters: None,
@@ -92,6 +96,7 @@ impl Promises {
                 false => Attempts::Volatile,
             },
             stale_detection: profile.has(Capability::StaleDetection),
+            acks_confirmed: profile.has(Capability::AckConfirmed),
             copies_first: !profile.has(Capability::AtomicReplace),
             durable: profile.has(Capability::SurvivesProcessCrash),
             dead_letters: match &channel.dead_letter {

@@ -134,6 +134,23 @@ fn each_delivery_needs_a_cause_of_its_own() {
     fails("unexplained-duplicate", &rules(), &thrice(""));
 }
 
+/// Where the broker confirms no acknowledgement, the end of a connection soon after a flush may overtake one.
+#[test]
+fn an_acknowledgement_that_nobody_confirmed_may_be_overtaken() {
+    let rules = |acks_confirmed: bool| {
+        let set = |p: &mut pontoon_conformance::checker::Promises| {
+            p.acks_confirmed = acks_confirmed;
+            p.notice = std::time::Duration::from_millis(1);
+        };
+        rules().stale().set(set)
+    };
+    let cut_at = |at: &str| twice(&format!("4 ack L1\n5 flush c1\n{at} cut c1"));
+    passes(&rules(false), &cut_at("5.5"));
+    fails("acked-redelivered", &rules(true), &cut_at("5.5"));
+    fails("acked-redelivered", &rules(false), &cut_at("6.5"));
+    fails("acked-redelivered", &rules(false), &twice("4 ack L1\n5 flush c1"));
+}
+
 #[test]
 fn delivered_after_its_acknowledgement_was_final() {
     fails("acked-redelivered", &rules(), &twice("4 ack L1\n5 flush c1"));

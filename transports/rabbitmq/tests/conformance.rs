@@ -1,6 +1,6 @@
 //! The conformance suite on real brokers: whichever `cargo xtask brokers` has up, of the versions that are tested.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,13 +45,7 @@ impl Harness for Rabbit {
 
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
         Box::pin(async move {
-            let place = BROKERS.iter().find(|(version, ..)| profile.name.contains(&format!("-{version}-")));
-            let Some((_, variable, name)) = place else { return Err(no_broker("no broker has this profile")) };
-            let url = std::env::var(variable).map_err(|_| {
-                no_broker(variable)
-                    .with_help("run `cargo xtask brokers up rabbitmq rabbitmq-old` and `cargo xtask brokers env`")
-            })?;
-            let direct = RabbitConfig::from_url(&url)?;
+            let (direct, name) = broker_of(profile)?;
             let (host, port) = &direct.nodes[0];
             let upstream: SocketAddr =
                 format!("{host}:{port}").parse().map_err(|_| no_broker("its address is no IP address"))?;
@@ -64,6 +58,26 @@ impl Harness for Rabbit {
             Ok(Arc::new(Node { direct, proxied, proxy, process }) as Arc<dyn Site>)
         })
     }
+
+    fn join<'a>(&'a self, profile: &'a Profile, address: &'a str) -> BoxFuture<'a, Result<AnyTransport>> {
+        Box::pin(async move {
+            let port = address.parse().map_err(|_| no_broker("the address is no port"))?;
+            let (mut config, _) = broker_of(profile)?;
+            config.nodes = vec![(Ipv4Addr::LOCALHOST.to_string(), port)];
+            Ok(AnyTransport::new(RabbitTransport::connect(config).await?))
+        })
+    }
+}
+
+/// The broker with this profile, as the environment has it, and its name.
+fn broker_of(profile: &Profile) -> Result<(RabbitConfig, &'static str)> {
+    let place = BROKERS.iter().find(|(version, ..)| profile.name.contains(&format!("-{version}-")));
+    let Some((_, variable, name)) = place else { return Err(no_broker("no broker has this profile")) };
+    let url = std::env::var(variable).map_err(|_| {
+        no_broker(variable)
+            .with_help("run `cargo xtask brokers up rabbitmq rabbitmq-old` and `cargo xtask brokers env`")
+    })?;
+    Ok((RabbitConfig::from_url(&url)?, name))
 }
 
 /// A publish, or a confirmation: the numbers of class and method, which an AMQP frame begins with.
@@ -88,6 +102,10 @@ impl Site for Node {
 
     fn control(&self) -> &dyn Control {
         self
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.proxy.address().port().to_string())
     }
 }
 
