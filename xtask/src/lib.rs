@@ -39,7 +39,7 @@ enum Task {
     Campaign(campaign::Options),
     /// Run the conformance suite on each transport, with one line of totals and a report.
     Conformance(conformance::Options),
-    /// Check each feature of each library alone, and none at all.
+    /// Check each package alone, without features and with each of its own.
     Features,
     /// Count the instructions of a message and compare them with the limits in benches/limits.toml.
     Instructions(instructions::Options),
