@@ -70,6 +70,14 @@ pub struct Check {
     pub runs: Runs,
 }
 
+impl Check {
+    /// Whether the broker is killed by it, which others would notice that use the same.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        self.needs.contains(&Need::Control(HarmKind::Restart))
+    }
+}
+
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)

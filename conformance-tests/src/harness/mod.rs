@@ -7,7 +7,7 @@ mod process;
 mod profile;
 mod timings;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pontoon_core::driver::{AnyTransport, BoxFuture};
 use pontoon_core::{Error, ErrorKind, Result};
@@ -36,6 +36,20 @@ pub trait Harness: Send + Sync + 'static {
     /// # Errors
     /// When the broker cannot be reached: the check is then *indeterminate*.
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>>;
+
+    /// Brings up what one check works with that kills the broker: the same, unless other checks share it.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached: the check is then *indeterminate*.
+    fn open_to_kill<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
+        self.open(profile, seed)
+    }
+
+    /// Held by a check that kills the broker of this profile: where such checks share one they take turns, and waiting for
+    /// one's turn is no part of the time that a check may take. `None` where each has a broker of its own.
+    fn turns<'a>(&'a self, _profile: &'a Profile) -> Option<&'a Mutex<()>> {
+        None
+    }
 
     /// Brings up what one storm works with: the same, unless checks share a broker that a storm may kill. Storms run one
     /// after another, and no check beside them.

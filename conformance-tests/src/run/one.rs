@@ -1,7 +1,7 @@
 //! One check on one profile.
 
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use pontoon_core::driver::Transport;
@@ -52,6 +52,8 @@ impl std::fmt::Debug for Plan {
 /// Runs one check on one profile, in a thread and a runtime of its own.
 #[must_use]
 pub fn run(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: &Plan) -> Entry {
+    let turns = if check.kills() { harness.turns(profile) } else { None };
+    let _turn = turns.map(|turns| turns.lock().unwrap_or_else(PoisonError::into_inner));
     let began = Instant::now();
     let (verdict, reason, evidence) = match check.runs {
         Runs::Waiting(feature) => (Verdict::Waiting, feature.to_owned(), None),

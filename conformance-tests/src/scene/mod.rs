@@ -79,7 +79,11 @@ struct Used {
 
 impl Scene {
     pub(crate) async fn open(harness: &Arc<dyn Harness>, profile: &Profile, check: Check, plan: Plan) -> Result<Scene> {
-        let site = harness.open(profile, plan.seed).await?;
+        let site = if check.kills() {
+            harness.open_to_kill(profile, plan.seed).await?
+        } else {
+            harness.open(profile, plan.seed).await?
+        };
         let transport = mutants::wrap(site.connect().await?, plan.defect.clone());
         let events = Events::new(plan.defect.clone());
         let environment = Environment::new().seeded(plan.seed);

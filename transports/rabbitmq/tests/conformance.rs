@@ -1,29 +1,68 @@
 //! The conformance suite on real brokers: whichever `cargo xtask brokers` has up, of the versions that are tested.
 
+mod own;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use pontoon_conformance::harness::{BrokerProcess, Control, Harm, HarmKind, Harness, Profile, Proxy, Site, Timings};
 use pontoon_conformance::proxy::Direction;
 use pontoon_core::driver::{AnyTransport, BoxFuture, Transport};
-use pontoon_core::{ChannelKind, Error, ErrorKind, Result};
+use pontoon_core::engine::{Consumer, ConsumerOptions, Environment, Publisher, PublisherOptions};
+use pontoon_core::{Channel, ChannelKind, DeadLetterPolicy, Delay, Error, ErrorKind, Message, Result, Source};
 use pontoon_rabbitmq::{RabbitConfig, RabbitConnections, RabbitTransport};
+
+use own::{SAFE_AFTER, Server};
 
 /// The brokers: the version in the names of their profiles, where each one is, and what `cargo xtask brokers` calls it.
 const BROKERS: [(&str, &str, &str); 2] =
     [("4.0", "PONTOON_RABBITMQ_URL", "rabbitmq"), ("3.10", "PONTOON_RABBITMQ_OLD_URL", "rabbitmq-old")];
 
-struct Rabbit;
+/// How long a broker may take for the first message.
+const WARM_WITHIN: Duration = Duration::from_secs(60);
 
-/// A broker that all checks share, behind a proxy that each has for itself.
+#[derive(Default)]
+struct Rabbit {
+    /// Beside each of the brokers that checks share, one to be killed.
+    killed: [Arc<Killed>; BROKERS.len()],
+}
+
+/// A broker for checks that kill it, which take turns. It is started for the first of them.
+#[derive(Default)]
+struct Killed {
+    turns: Mutex<()>,
+    server: Mutex<Option<Arc<Server>>>,
+}
+
+impl Killed {
+    /// The broker, running.
+    fn up(&self, name: &str) -> Result<Arc<Server>> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = &*server {
+            server.up()?;
+            return Ok(server.clone());
+        }
+        Ok(server.insert(Arc::new(Server::start(name)?)).clone())
+    }
+}
+
+/// A broker behind a proxy that each check has for itself.
 struct Node {
     direct: RabbitConfig,
     proxied: RabbitConfig,
     proxy: Proxy,
-    /// Its process, where nobody else uses it: in storms.
-    process: Option<BrokerProcess>,
+    /// Its process, where no other check uses it.
+    process: Option<Process>,
+}
+
+/// How a process is handled.
+enum Process {
+    /// By a command: in storms.
+    Commanded(BrokerProcess),
+    /// By whoever started it.
+    Own(Arc<Server>),
 }
 
 impl Harness for Rabbit {
@@ -45,39 +84,100 @@ impl Harness for Rabbit {
 
     fn open<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
         Box::pin(async move {
-            let (direct, name) = broker_of(profile)?;
-            let (host, port) = &direct.nodes[0];
-            let upstream: SocketAddr =
-                format!("{host}:{port}").parse().map_err(|_| no_broker("its address is no IP address"))?;
-            let proxy = Proxy::open_picking(upstream, seed, is_about_publishing)
-                .await
-                .map_err(|cause| no_broker("no proxy").with_source(cause))?;
-            let mut proxied = direct.clone();
-            proxied.nodes = vec![(proxy.address().ip().to_string(), proxy.address().port())];
-            let process = BrokerProcess::named(name);
-            Ok(Arc::new(Node { direct, proxied, proxy, process }) as Arc<dyn Site>)
+            let (url, name) = shared(profile)?;
+            behind_a_proxy(&url, seed, BrokerProcess::named(name).map(Process::Commanded)).await
         })
     }
 
     fn join<'a>(&'a self, profile: &'a Profile, address: &'a str) -> BoxFuture<'a, Result<AnyTransport>> {
         Box::pin(async move {
             let port = address.parse().map_err(|_| no_broker("the address is no port"))?;
-            let (mut config, _) = broker_of(profile)?;
+            let mut config = RabbitConfig::from_url(&shared(profile)?.0)?;
             config.nodes = vec![(Ipv4Addr::LOCALHOST.to_string(), port)];
             Ok(AnyTransport::new(RabbitTransport::connect(config).await?))
         })
     }
+
+    fn open_to_kill<'a>(&'a self, profile: &'a Profile, seed: u64) -> BoxFuture<'a, Result<Arc<dyn Site>>> {
+        Box::pin(async move {
+            let number = number_of(profile)?;
+            let killed = self.killed[number].clone();
+            let server = beside(move || killed.up(BROKERS[number].2)).await?;
+            let url = server.url();
+            warm(&url).await?;
+            behind_a_proxy(&url, seed, Some(Process::Own(server))).await
+        })
+    }
+
+    fn turns<'a>(&'a self, profile: &'a Profile) -> Option<&'a Mutex<()>> {
+        number_of(profile).ok().map(|number| &self.killed[number].turns)
+    }
 }
 
-/// The broker with this profile, as the environment has it, and its name.
-fn broker_of(profile: &Profile) -> Result<(RabbitConfig, &'static str)> {
-    let place = BROKERS.iter().find(|(version, ..)| profile.name.contains(&format!("-{version}-")));
-    let Some((_, variable, name)) = place else { return Err(no_broker("no broker has this profile")) };
+/// Where the broker with this profile is that checks share, and what it is called.
+fn shared(profile: &Profile) -> Result<(String, &'static str)> {
+    let (_, variable, name) = BROKERS[number_of(profile)?];
     let url = std::env::var(variable).map_err(|_| {
         no_broker(variable)
             .with_help("run `cargo xtask brokers up rabbitmq rabbitmq-old` and `cargo xtask brokers env`")
     })?;
-    Ok((RabbitConfig::from_url(&url)?, name))
+    Ok((url, name))
+}
+
+fn number_of(profile: &Profile) -> Result<usize> {
+    let has = |(version, ..): &(&str, &str, &str)| profile.name.contains(&format!("-{version}-"));
+    BROKERS.iter().position(has).ok_or_else(|| no_broker("no broker has this profile"))
+}
+
+async fn behind_a_proxy(url: &str, seed: u64, process: Option<Process>) -> Result<Arc<dyn Site>> {
+    let direct = RabbitConfig::from_url(url)?;
+    let (host, port) = &direct.nodes[0];
+    let upstream: SocketAddr =
+        format!("{host}:{port}").parse().map_err(|_| no_broker("its address is no IP address"))?;
+    let proxy = Proxy::open_picking(upstream, seed, is_about_publishing)
+        .await
+        .map_err(|cause| no_broker("no proxy").with_source(cause))?;
+    let mut proxied = direct.clone();
+    proxied.nodes = vec![(proxy.address().ip().to_string(), proxy.address().port())];
+    Ok(Arc::new(Node { direct, proxied, proxy, process }))
+}
+
+/// Sends one message through a bucket. A broker is healthy when it answers, but the first of everything takes it long, on a
+/// machine with other work: not at the expense of a check.
+async fn warm(url: &str) -> Result<()> {
+    let transport = AnyTransport::new(RabbitTransport::connect(RabbitConfig::from_url(url)?).await?);
+    let mut channel = Channel::queue(format!("warm.{:x}", pontoon_core::os_seed()))?;
+    channel.dead_letter = DeadLetterPolicy::Discard;
+    let env = Environment::new();
+    let publisher = Publisher::open(&transport, channel.clone(), PublisherOptions::default(), &env).await?;
+    let source = Source::new(channel, None)?;
+    let consumer = Consumer::open(&transport, source, ConsumerOptions::default(), &env).await?;
+    let sent = publisher.publish(Message::new("warm").with_delay(Delay::For(Duration::from_millis(10)))).await;
+    sent.map_err(|cause| no_broker("it does not store").with_source(cause))?;
+    let taken = tokio::time::timeout(WARM_WITHIN, consumer.next()).await;
+    let taken = taken.map_err(|_| no_broker("it does not hand over"))?.transpose()?;
+    let _ = taken.ok_or_else(|| no_broker("it does not hand over"))?.ack();
+    let _ = consumer.drain(WARM_WITHIN).await;
+    transport.close().await
+}
+
+/// Works on a process, which takes a while, beside the runtime.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|cause| no_broker("its process").with_source(cause))?
+}
+
+impl Process {
+    async fn restart(&self) -> Result<()> {
+        match self {
+            Process::Commanded(process) => process.restart().await,
+            Process::Own(server) => {
+                // What a check declared a moment ago is not to be lost with the broker: no transport can help that.
+                tokio::time::sleep(SAFE_AFTER).await;
+                let server = server.clone();
+                beside(move || server.kill().and_then(|()| server.up())).await
+            }
+        }
+    }
 }
 
 /// A publish, or a confirmation: the numbers of class and method, which an AMQP frame begins with.
@@ -149,7 +249,8 @@ impl Control for Node {
         use HarmKind::{BreakPublishing, Cut, Delete, HalfOpen, LoseReplies, Pause, Restart};
         match harm {
             Cut | HalfOpen | LoseReplies | BreakPublishing | Delete => true,
-            Pause | Restart => self.process.is_some(),
+            Restart => self.process.is_some(),
+            Pause => matches!(self.process, Some(Process::Commanded(_))),
             _ => false,
         }
     }
@@ -157,7 +258,7 @@ impl Control for Node {
     fn harm(&self, harm: Harm) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             match (harm, &self.process) {
-                (Harm::Pause, Some(process)) => process.pause().await?,
+                (Harm::Pause, Some(Process::Commanded(process))) => process.pause().await?,
                 (Harm::Restart, Some(process)) => process.restart().await?,
                 (harm, _) => self.hurt_way(harm).await?,
             }
@@ -169,8 +270,8 @@ impl Control for Node {
         Box::pin(async {
             self.proxy.heal();
             match &self.process {
-                Some(process) => process.resume().await,
-                None => Ok(()),
+                Some(Process::Commanded(process)) => process.resume().await,
+                _ => Ok(()),
             }
         })
     }
@@ -181,5 +282,5 @@ impl Control for Node {
 }
 
 fn main() -> std::process::ExitCode {
-    pontoon_conformance::main(Rabbit, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected.toml"))
+    pontoon_conformance::main(Rabbit::default(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected.toml"))
 }
