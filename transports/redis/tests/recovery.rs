@@ -188,6 +188,33 @@ async fn a_stream_of_another_program_is_read_through_its_group_and_keeps_its_ent
 }
 
 #[tokio::test]
+async fn a_stream_of_another_program_is_not_trimmed() {
+    for (url, ordered) in urls().iter().flat_map(|url| [(url, false), (url, true)]) {
+        let mut other = Other::at(url);
+        let name = format!("news.{:x}", pontoon_core::os_seed());
+        for _ in 0..10 {
+            other.ask(&["XADD", &name, "*", "body", "warm"]);
+        }
+        assert_eq!(other.ask(&["XGROUP", "CREATE", &name, "readers", "0"]), "OK");
+        let mut channel = Channel::existing(name.clone(), ChannelKind::Topic).unwrap();
+        if ordered {
+            channel.order = pontoon_core::Order::FallBehind;
+        }
+        let transport = connect(url, "").await;
+        declare(&transport, &channel, &["readers"]).await;
+        let source = Source::new(channel, Some(Subscription::new("readers").unwrap())).unwrap();
+        let mut reader = Consumer::open(&transport, source).await;
+        for incoming in reader.take(10, LATE).await.unwrap() {
+            assert_eq!(reader.settle(incoming.token, Disposition::Ack), Settled::Recorded);
+        }
+        assert!(reader.flush().await.is_empty());
+        // A topic of ours is trimmed about once a second.
+        assert!(reader.take(1, Duration::from_millis(2_500)).await.unwrap().is_empty());
+        assert_eq!(other.ask(&["XLEN", &name]), "10", "its entries are not ours to remove");
+    }
+}
+
+#[tokio::test]
 async fn what_is_settled_leaves_no_memory() {
     for url in urls() {
         let mut other = Other::at(&url);

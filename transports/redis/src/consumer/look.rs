@@ -7,11 +7,12 @@ use crate::resp::{array, bulk, number};
 use crate::scripts;
 
 use super::member::Member;
+use super::streams::Stream;
 
 /// The most entries that one read brings.
 const MOST: usize = 512;
 /// How often a topic is trimmed.
-const TRIM_EVERY: Duration = Duration::from_secs(1);
+pub(super) const TRIM_EVERY: Duration = Duration::from_secs(1);
 
 /// Things to do now and then, each with its next moment.
 #[derive(Debug)]
@@ -74,35 +75,26 @@ pub(super) fn sweep(member: &Member, rounds: &mut Rounds, max: usize, skipped: &
     number(to, max.min(MOST) as u64);
     bulk(to, reading.lease_prefix(0).as_bytes());
     bulk(to, flag(orphans));
-    bulk(to, flag(trim && reading.topic));
+    bulk(to, flag(trim && reading.trims));
     number(to, if trim { reading.retention_ms } else { 0 });
     skipped.iter().for_each(|id| id.put(to));
 }
 
 /// Asks for one stream of an ordered channel, and for what is in it.
-pub(super) fn own(
-    member: &Member,
-    shard: usize,
-    rounds: &mut Rounds,
-    max: usize,
-    owned: bool,
-    skipped: &[Id],
-    to: &mut Vec<u8>,
-) {
+pub(super) fn own(member: &Member, shard: usize, stream: &mut Stream, max: usize, to: &mut Vec<u8>) {
     let reading = &member.reading;
     let keys = &reading.shards[shard];
-    let now = Instant::now();
-    let trim = rounds.at <= now && rounds.next(now).1;
+    let trim = stream.is_to_trim(Instant::now());
     let owner = reading.lease_key(shard, &member.name);
-    scripts::OWN.begin(to, &[&keys.stream, &owner, &keys.held, &keys.due], 7 + skipped.len());
+    scripts::OWN.begin(to, &[&keys.stream, &owner, &keys.held, &keys.due], 7 + stream.skipped.len());
     bulk(to, reading.group.as_bytes());
     bulk(to, member.name.as_bytes());
     number(to, reading.lease.as_millis() as u64);
     number(to, max.min(MOST) as u64);
-    bulk(to, flag(owned));
-    bulk(to, flag(trim && reading.topic));
+    bulk(to, flag(stream.owned));
+    bulk(to, flag(trim && reading.trims));
     number(to, if trim { reading.retention_ms } else { 0 });
-    skipped.iter().for_each(|id| id.put(to));
+    stream.skipped.drain(..).for_each(|id| id.put(to));
 }
 
 /// Reads what is new on an unordered channel, and waits for it.

@@ -21,7 +21,8 @@ pub(crate) struct Reading {
     pub(crate) members: String,
     /// Whether each stream has one owner.
     pub(crate) ordered: bool,
-    pub(crate) topic: bool,
+    /// Whether what all subscriptions have settled is removed: of another program's stream nothing is.
+    pub(crate) trims: bool,
     /// Whether a settled entry is deleted: nobody else has a right to it.
     pub(crate) delete: bool,
     /// How long a message is kept; 0 until it is settled.
@@ -40,7 +41,7 @@ impl Reading {
             group: group.to_owned(),
             shards: (0..shards).map(|shard| Keys::of_shard(channel.name.as_str(), shard, shards)).collect(),
             ordered: channel.order.is_ordered(),
-            topic,
+            trims: topic && !channel.existing,
             delete: !topic && !channel.existing,
             // Of another program's stream nothing is ours to remove.
             retention_ms: if channel.existing { 0 } else { facts::retention_ms(channel) },

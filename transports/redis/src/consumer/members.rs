@@ -110,7 +110,7 @@ mod tests {
             shards: Vec::new(),
             members: String::new(),
             ordered: false,
-            topic: false,
+            trims: false,
             delete: false,
             retention_ms: 0,
             lease: Duration::from_secs(1),

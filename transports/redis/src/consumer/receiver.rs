@@ -118,8 +118,7 @@ impl RedisReceiver {
                 Step::Own(at) => {
                     let stream = self.streams.at(at);
                     let max = if stream.held || stream.leaving { 0 } else { max };
-                    look::own(member, at, &mut self.rounds, max, stream.owned, &stream.skipped, out);
-                    stream.skipped.clear();
+                    look::own(member, at, stream, max, out);
                     Asked::Own(at)
                 }
                 Step::Give(at) => {

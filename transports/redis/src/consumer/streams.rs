@@ -7,6 +7,7 @@ use crate::entry::Id;
 use crate::resp::{bulk, number};
 use crate::scripts;
 
+use super::look::TRIM_EVERY;
 use super::member::{self, Member};
 
 /// The longest that a member waits before it asks for its share again.
@@ -22,6 +23,19 @@ pub(super) struct Stream {
     /// How far it was read.
     pub(super) read_up_to: String,
     pub(super) skipped: Vec<Id>,
+    /// When to trim it; each has its turn, whichever is asked for first.
+    trim_at: Option<Instant>,
+}
+
+impl Stream {
+    /// Whether to trim it now. A consumer that has just come need not.
+    pub(super) fn is_to_trim(&mut self, now: Instant) -> bool {
+        let due = self.trim_at.is_some_and(|at| at <= now);
+        if due || self.trim_at.is_none() {
+            self.trim_at = Some(now + TRIM_EVERY);
+        }
+        due
+    }
 }
 
 /// What comes next in a turn through all streams.
