@@ -4,15 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use pontoon_core::settings::{self, Secret};
 use pontoon_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::{Error as ValueError, MapDeserializer};
 use url::Url;
 
-use crate::parse;
-use crate::secret::Secret;
-
+/// What to do about a setting that is wrong.
+const HELP: &str = "see the settings in the documentation of `RedisConfig`";
 /// The largest value that a Redis server takes.
 const LARGEST: u64 = 512 << 20;
 
@@ -25,46 +23,46 @@ pub struct RedisConfig {
     /// Name or address of the server; default 127.0.0.1.
     pub host: String,
     /// Its port; default 6379, with and without TLS.
-    #[serde(deserialize_with = "parse::a_port")]
+    #[serde(deserialize_with = "settings::a_number")]
     pub port: u16,
     /// The path of a Unix socket, instead of host and port.
-    #[serde(deserialize_with = "parse::a_text")]
+    #[serde(deserialize_with = "settings::some_text")]
     pub socket: Option<String>,
     /// Whether to use TLS (`rediss://`). The server's certificate is always verified, against the host's name.
-    #[serde(deserialize_with = "parse::a_flag")]
+    #[serde(deserialize_with = "settings::a_flag")]
     pub tls: bool,
     /// PEM file of authorities to trust beside the system's.
-    #[serde(deserialize_with = "parse::a_text")]
+    #[serde(deserialize_with = "settings::some_text")]
     pub ca: Option<String>,
     /// PEM file of the client's certificate chain, for servers that ask for one.
-    #[serde(deserialize_with = "parse::a_text")]
+    #[serde(deserialize_with = "settings::some_text")]
     pub cert: Option<String>,
     /// PEM file of the client's key.
-    #[serde(deserialize_with = "parse::a_text")]
+    #[serde(deserialize_with = "settings::some_text")]
     pub key: Option<String>,
     /// The user; without one the password is that of the user `default`.
-    #[serde(deserialize_with = "parse::a_text")]
+    #[serde(deserialize_with = "settings::some_text")]
     pub user: Option<String>,
     /// The password; without one nothing is authenticated.
     #[serde(deserialize_with = "secret")]
     pub password: Option<Secret>,
     /// The number of the database; default 0.
-    #[serde(deserialize_with = "parse::a_count")]
+    #[serde(deserialize_with = "settings::a_number")]
     pub db: u32,
     /// How long a consumer may be silent before others take what it holds: from 200 ms, default 30 s. While it lives it
     /// extends this by itself.
-    #[serde(deserialize_with = "parse::a_duration")]
+    #[serde(deserialize_with = "settings::a_duration")]
     pub lease: Duration,
     /// How often a consumer looks for what is due, given back or left behind: from 5 ms, at most a quarter of the lease,
     /// default 100 ms.
-    #[serde(deserialize_with = "parse::a_duration")]
+    #[serde(deserialize_with = "settings::a_duration")]
     pub look_every: Duration,
     /// The largest body, in bytes: at most 512 MiB, default 64 MiB. A larger one is refused.
-    #[serde(deserialize_with = "parse::a_size")]
+    #[serde(deserialize_with = "settings::a_size")]
     pub max_body: u64,
     /// How many messages a topic without any subscription keeps, for a subscription that begins with the earliest: at
     /// least 1, default 10,000. Older ones go about once a second while somebody publishes.
-    #[serde(deserialize_with = "parse::a_count")]
+    #[serde(deserialize_with = "settings::a_number")]
     pub keep_unsubscribed: u32,
     /// The consumer group of queues; default `pontoon`. A subscription of a topic is the group of its name.
     pub group: String,
@@ -162,20 +160,9 @@ impl RedisConfig {
     /// # Errors
     /// `InvalidConfig` naming the setting: unknown (with the valid ones), given twice, unreadable, or out of range.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let pairs: Vec<(String, String)> = pairs.into_iter().collect();
-        // One by one first: serde names an unknown field, but not the field of a bad value.
-        for pair in &pairs {
-            Self::read(std::slice::from_ref(pair))
-                .map_err(|error| wrong(&error.to_string()).with("setting", &pair.0))?;
-        }
-        let config = Self::read(&pairs).map_err(|error| wrong(&error.to_string()))?;
+        let config: Self = settings::from_pairs(pairs).map_err(|error| error.with_help(HELP))?;
         config.validate()?;
         Ok(config)
-    }
-
-    fn read(pairs: &[(String, String)]) -> std::result::Result<Self, ValueError> {
-        let entries = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str().into_deserializer()));
-        Self::deserialize(MapDeserializer::<_, ValueError>::new(entries))
     }
 
     /// Checks the ranges.
@@ -231,8 +218,7 @@ fn refuse(what: &str) -> Error {
 }
 
 fn wrong(message: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "read settings of redis transport", message)
-        .with_help("see the settings in the documentation of `RedisConfig`")
+    Error::new(ErrorKind::InvalidConfig, "read settings of redis transport", message).with_help(HELP)
 }
 
 #[cfg(test)]
